@@ -1,0 +1,1 @@
+"""Named experiments, one file each; `jnas list configs` shows them."""

@@ -1,0 +1,446 @@
+"""Command line: arguments to one pipeline call per sub-command."""
+
+import argparse
+import contextlib
+import dataclasses
+import difflib
+import io
+import json
+import os
+import pathlib
+import re
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tyro
+
+from jnas import config as configs
+
+EXIT_BAD_INPUT = 2
+EXIT_FAILED = 1
+
+_DESCRIPTION = "Differentiable neural architecture search on JAX."
+_LISTS = (
+  "methods",
+  "spaces",
+  "ops",
+  "selectors",
+  "datasets",
+  "configs",
+  "cells",
+  "devices",
+)
+
+
+class _Parser(argparse.ArgumentParser):
+  """Reports a wrong argument in one line."""
+
+  def error(self, message: str) -> Any:
+    raise ValueError(message)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+  """Runs the command line and exits.
+
+  Exit codes: 0 done, or stopped by a signal with the state saved; 1 a failure
+  in running; 2 bad input.
+  """
+  arguments = list(sys.argv[1:] if arguments is None else arguments)
+  debug = "--debug" in arguments
+  arguments = [argument for argument in arguments if argument != "--debug"]
+  sys.exit(_run(arguments, debug=debug))
+
+
+def _run(arguments: list[str], *, debug: bool) -> int:
+  from jnas.training import checkpoint
+
+  try:
+    _dispatch(arguments)
+  except (checkpoint.SaveError, checkpoint.CheckpointError) as error:
+    return _fail(error, EXIT_FAILED, debug)
+  except (ValueError, FileNotFoundError, NotADirectoryError) as error:
+    return _fail(error, EXIT_BAD_INPUT, debug)
+  except (FloatingPointError, OSError, RuntimeError) as error:
+    return _fail(error, EXIT_FAILED, debug)
+  except KeyboardInterrupt:
+    print("jnas: interrupted", file=sys.stderr)
+    return 130
+  except BrokenPipeError:
+    return EXIT_FAILED
+  return 0
+
+
+def _fail(error: Exception, code: int, debug: bool) -> int:
+  if debug:
+    traceback.print_exception(error)
+  else:
+    line = " ".join(str(error).split()) or type(error).__name__
+    print(f"jnas: error: {line}", file=sys.stderr)
+  return code
+
+
+def _dispatch(arguments: list[str]) -> None:
+  commands = _commands()
+  if not arguments or arguments[0] in ("-h", "--help"):
+    print(_usage(commands))
+    return
+  if arguments[0] == "--version":
+    from jnas import __version__
+
+    print(__version__)
+    return
+  name, *rest = arguments
+  if name not in commands:
+    near = difflib.get_close_matches(name, commands, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise ValueError(
+      f"unknown command {name!r}{hint} Commands: {', '.join(commands)}"
+    )
+  commands[name](rest)
+
+
+def _commands() -> dict[str, Callable[[list[str]], None]]:
+  return {
+    "run": _run_all,
+    "search": _search,
+    "evaluate": _evaluate,
+    "report": _report,
+    "plan": _plan,
+    "bench": _bench,
+    "genotype": _genotype,
+    "list": _list,
+  }
+
+
+def _usage(commands: dict[str, Callable[[list[str]], None]]) -> str:
+  lines = [f"usage: jnas COMMAND ...\n\n{_DESCRIPTION}\n\ncommands:"]
+  for name, function in commands.items():
+    doc = (function.__doc__ or "").splitlines()[0]
+    lines.append(f"  {name:10s}{doc}")
+  lines.append(
+    "\n`jnas COMMAND --help` shows a command's options; --debug shows the "
+    "traceback of an error."
+  )
+  return "\n".join(lines)
+
+
+# --- commands
+
+
+def _run_all(arguments: list[str]) -> None:
+  """All stages: search, evaluate, report."""
+  parser = _config_parser("run")
+  options, config = _read_config(parser, arguments)
+  workdir = _workdir(options, config)
+  _prepare_jax()
+  from jnas.pipeline import display, stage
+  from jnas.pipeline import run as pipeline
+
+  with _stoppable(stage.Stopped, display):
+    pipeline.run(config, workdir)
+
+
+def _search(arguments: list[str]) -> None:
+  """Searches for a genotype."""
+  parser = _config_parser("search")
+  options, config = _read_config(parser, arguments)
+  workdir = _workdir(options, config)
+  _prepare_jax()
+  from jnas.genotype import to_darts
+  from jnas.pipeline import display, search, stage
+
+  with _stoppable(stage.Stopped, display):
+    result = search.run(config, workdir)
+    print(to_darts(result.genotype))
+
+
+def _evaluate(arguments: list[str]) -> None:
+  """Trains the network of a genotype and random baselines."""
+  parser = _config_parser("evaluate")
+  parser.add_argument(
+    "--genotype",
+    help="file, text or published name; default: what the search found",
+  )
+  options, config = _read_config(parser, arguments)
+  workdir = _workdir(options, config)
+  _prepare_jax()
+  from jnas import genotype as genotypes
+  from jnas.pipeline import display, evaluate, stage
+
+  given = None
+  if options.genotype is not None:
+    given = genotypes.parse(options.genotype)
+  with _stoppable(stage.Stopped, display):
+    result = evaluate.run(config, workdir, genotype=given)
+    _print_results(result)
+
+
+def _report(arguments: list[str]) -> None:
+  """Writes report/index.html of a run folder."""
+  parser = _Parser(prog="jnas report", description=_report.__doc__)
+  parser.add_argument("workdir", help="run folder")
+  options = parser.parse_args(arguments)
+  from jnas.pipeline import folder
+  from jnas.report import page
+
+  folder.read_config(pathlib.Path(options.workdir))
+  print(page.write(pathlib.Path(options.workdir)))
+
+
+def _plan(arguments: list[str]) -> None:
+  """Parameters, steps, peak memory and time, before a run."""
+  parser = _config_parser("plan", workdir=False)
+  _add_json(parser)
+  options, config = _read_config(parser, arguments)
+  _prepare_jax()
+  from jnas.pipeline import plan
+
+  result = plan.run(config)
+  if options.json:
+    print(json.dumps(result))
+  else:
+    _print_plan(result)
+
+
+def _bench(arguments: list[str]) -> None:
+  """Step time, compile time and memory of a config's steps."""
+  parser = _config_parser("bench", workdir=False)
+  parser.add_argument("what", choices=("step", "evaluate"))
+  parser.add_argument(
+    "--repeats", type=int, default=5, help="timed runs (default 5)"
+  )
+  _add_json(parser)
+  options, config = _read_config(parser, arguments)
+  if options.repeats < 1:
+    raise ValueError(f"--repeats is {options.repeats}; it must be at least 1")
+  _prepare_jax()
+  from jnas.pipeline import bench
+
+  measure = {"step": bench.run_step, "evaluate": bench.run_evaluate}
+  result = measure[options.what](config, repeats=options.repeats)
+  if options.json:
+    print(json.dumps(result))
+  else:
+    for name, value in result.items():
+      print(f"{name:20s} {_pretty(name, value)}")
+
+
+def _genotype(arguments: list[str]) -> None:
+  """Shows, counts, draws or converts a genotype."""
+  parser = _Parser(prog="jnas genotype", description=_genotype.__doc__)
+  parser.add_argument("what", choices=("show", "count", "draw", "convert"))
+  parser.add_argument(
+    "genotype",
+    help="file (JSON, DARTS text), text, NAS-Bench-201 string, or the name of "
+    "a published cell (jnas list cells)",
+  )
+  parser.add_argument("--channels", type=int, default=36)
+  parser.add_argument("--cells", type=int, default=20)
+  parser.add_argument("--classes", type=int, default=10)
+  parser.add_argument(
+    "--size", type=int, default=32, help="of the images; 224: ImageNet stem"
+  )
+  parser.add_argument(
+    "--to", choices=("json", "darts", "nasbench201"), default="json"
+  )
+  parser.add_argument(
+    "--out", default=".", help="folder for the pictures of `draw`"
+  )
+  _add_json(parser)
+  options = parser.parse_args(arguments)
+  from jnas.pipeline import genotype
+
+  genotype.run(options)
+
+
+def _list(arguments: list[str]) -> None:
+  """Lists what can be named: methods, spaces, ops, cells, configs ..."""
+  parser = _Parser(prog="jnas list", description=_list.__doc__)
+  parser.add_argument("what", choices=_LISTS)
+  _add_json(parser)
+  options = parser.parse_args(arguments)
+  names = _names(options.what)
+  print(json.dumps(names) if options.json else "\n".join(names))
+
+
+def _names(what: str) -> list[str]:
+  if what == "configs":
+    return list(configs.shipped())
+  if what == "cells":
+    from jnas import genotype
+
+    return list(genotype.published())
+  if what == "devices":
+    import jax
+
+    from jnas.native import lowering
+
+    devices = [f"{device} ({device.device_kind})" for device in jax.devices()]
+    return [*devices, f"CPU operations: {lowering.describe()}"]
+  from jnas import data, methods, ops, selection, spaces
+
+  tables = {
+    "methods": methods.METHODS,
+    "spaces": spaces.SPACES,
+    "ops": ops.OPS,
+    "selectors": selection.SELECTORS,
+    "datasets": data.DATASETS,
+  }
+  return list(tables[what])
+
+
+# --- configs and options
+
+
+def _config_parser(command: str, *, workdir: bool = True) -> _Parser:
+  doc = (_commands()[command].__doc__ or "").splitlines()[0]
+  parser = _Parser(
+    prog=f"jnas {command}", description=doc, add_help=False, allow_abbrev=False
+  )
+  parser.add_argument(
+    "--config", help="path ending in .py, or a name of `jnas list configs`"
+  )
+  if workdir:
+    parser.add_argument(
+      "--workdir", help="run folder; default runs/NAME-sSEED"
+    )
+  return parser
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+  parser.add_argument(
+    "--json", action="store_true", help="one JSON object on stdout"
+  )
+
+
+def _read_config(
+  parser: _Parser, arguments: list[str]
+) -> tuple[argparse.Namespace, configs.Config]:
+  """Options of the command, and the config with its overrides."""
+  if "-h" in arguments or "--help" in arguments:
+    parser.print_help()
+    print("\nEvery field of the config can be overridden:\n")
+    default = configs.Config(name="NAME")
+    with contextlib.suppress(SystemExit):
+      tyro.cli(configs.Config, prog=parser.prog, default=default, args=["-h"])
+    sys.exit(0)
+  options, rest = parser.parse_known_args(arguments)
+  if options.config is None:
+    raise ValueError(
+      "--config is missing: give a path ending in .py, or one of "
+      f"{', '.join(configs.shipped())}"
+    )
+  config = configs.load(options.config)
+  return options, configs.check(_override(config, rest))
+
+
+def _override(config: configs.Config, arguments: list[str]) -> configs.Config:
+  """The config with fields replaced by `--field value`."""
+  fields = _field_names(config)
+  for argument in arguments:
+    name = argument.split("=")[0]
+    if not name.startswith("--"):
+      continue
+    plain = name.removeprefix("--").replace("-", "_")
+    plain = re.sub(r"(^|\.)no_", r"\1", plain)
+    if plain not in fields:
+      near = difflib.get_close_matches(plain, fields, n=1, cutoff=0.5)
+      hint = f"; did you mean --{near[0]}?" if near else ""
+      raise ValueError(f"unknown option {name!r}{hint}")
+  output = io.StringIO()
+  try:
+    with (
+      contextlib.redirect_stderr(output),
+      contextlib.redirect_stdout(output),
+    ):
+      return tyro.cli(configs.Config, default=config, args=arguments)
+  except SystemExit as error:
+    raise ValueError(_one_line(output.getvalue())) from error
+
+
+def _field_names(config: configs.Config) -> list[str]:
+  names = []
+  for field in dataclasses.fields(config):
+    value = getattr(config, field.name)
+    if dataclasses.is_dataclass(value):
+      names += [
+        f"{field.name}.{inner.name}" for inner in dataclasses.fields(value)
+      ]
+    else:
+      names.append(field.name)
+  return names
+
+
+def _one_line(message: str) -> str:
+  """What a boxed message of several lines says."""
+  text = re.sub(r"[\u2500-\u257f]", " ", message)
+  text = re.sub(r"\s+", " ", text).strip()
+  text = re.sub(r"For full helptext.*$", "", text).strip()
+  return re.sub(r"^Parsing error ", "", text) or "arguments cannot be parsed"
+
+
+def _workdir(
+  options: argparse.Namespace, config: configs.Config
+) -> pathlib.Path:
+  if options.workdir is not None:
+    return pathlib.Path(options.workdir)
+  return pathlib.Path("runs") / f"{config.name}-s{config.seed}"
+
+
+def _prepare_jax() -> None:
+  """Settings that must be made before the first compilation."""
+  import jax
+
+  cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+  if jax.config.jax_compilation_cache_dir is None:
+    jax.config.update(
+      "jax_compilation_cache_dir", str(pathlib.Path(cache) / "jnas" / "xla")
+    )
+
+
+@contextlib.contextmanager
+def _stoppable(stopped: type[Exception], display: Any):
+  """A stop on request is not an error: one line, exit code 0."""
+  try:
+    yield
+  except stopped as error:
+    display.say(str(error))
+    sys.exit(0)
+
+
+# --- output for people
+
+
+def _print_results(result: Any) -> None:
+  print(f"test accuracy {result.summary['test_accuracy']:.2%}")
+  for index, baseline in enumerate(result.baselines):
+    print(f"random {index} test accuracy {baseline['test_accuracy']:.2%}")
+
+
+def _print_plan(result: dict[str, Any]) -> None:
+  for title, part in (
+    ("data", result["data"]),
+    ("search", {k: v for k, v in result.items() if not isinstance(v, dict)}),
+    ("evaluate (a random genotype)", result["evaluate"]),
+  ):
+    print(title)
+    for name, value in part.items():
+      print(f"  {name:14s} {_pretty(name, value)}")
+
+
+def _pretty(name: str, value: Any) -> str:
+  if name.endswith("_bytes"):
+    return f"{value / 2**30:.2f} GiB"
+  if name == "eta_s":
+    return f"{value / 3600:.1f} h"
+  if name.endswith("_s") and isinstance(value, float):
+    return f"{value:.3f}" + (" s" if name != "images_per_s" else "")
+  if isinstance(value, int):
+    return f"{value:,}"
+  return str(value)
+
+
+if __name__ == "__main__":
+  main()

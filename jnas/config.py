@@ -1,0 +1,348 @@
+"""Typed settings of a run: fields, loading, checks, hash.
+
+A config file is Python with a function `get_config() -> Config`. Every field
+can be overridden on the command line by its dotted name.
+"""
+
+import dataclasses
+import hashlib
+import importlib.util
+import json
+import math
+import pathlib
+import types
+import typing
+from typing import Any, Literal
+
+Scalar = int | float | str | bool
+
+
+@dataclasses.dataclass(frozen=True)
+class MethodConfig:
+  """The search method.
+
+  Attributes:
+    name: in the table of methods, or a dotted path "package.module:NAME".
+    settings: the method's own settings, by name.
+    selector: how the genotype is read off; "default" is the method's own.
+  """
+
+  name: str = "darts"
+  settings: dict[str, Scalar] = dataclasses.field(default_factory=dict)
+  selector: str = "default"
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+  """The images.
+
+  Attributes:
+    source: fashion_mnist_mini, npz:PATH, folder:PATH, cifar10, cifar100, svhn,
+      tfds:NAME, or a dotted path "package.module:load".
+    limit: training images to use, a class-balanced head; 0 for all.
+    test_limit: test images to use; 0 for all.
+    image_size: height and width to bring images to; 0 to leave them.
+    valid_fraction: share of the training images that fits the architecture.
+    crop_padding: pixels of padding before a random crop; 0 for no crop.
+    flip: whether images are flipped left to right at random.
+  """
+
+  source: str = "fashion_mnist_mini"
+  limit: int = 0
+  test_limit: int = 0
+  image_size: int = 0
+  valid_fraction: float = 0.5
+  crop_padding: int = 4
+  flip: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchConfig:
+  """The search for a genotype.
+
+  Attributes:
+    cells: cells of the supernet.
+    channels: C of its first cell.
+    stem: "cifar" keeps the resolution, "imagenet" divides it by 8.
+    epochs: passes over the half of the images that fits the weights.
+    batch_size: images a step, over all devices.
+    lr: learning rate of the weights in the first epoch.
+    lr_min: learning rate that the cosine ends at.
+    momentum: of the weights' SGD.
+    weight_decay: of the weights, added to their gradient.
+    clip_norm: largest global norm of the weights' gradient.
+    arch_lr: learning rate of the architecture's Adam.
+    arch_beta1: decay of Adam's first moment.
+    arch_beta2: decay of Adam's second moment.
+    arch_weight_decay: of the architecture, added to its gradient.
+    arch_moves_statistics: whether batches of the architecture also move the
+      running batch statistics, as in the authors' code (SPEC 6, D1).
+    valid_every: epochs between two validations of supernet and child.
+    checkpoint_seconds: time between two checkpoints within an epoch.
+  """
+
+  cells: int = 8
+  channels: int = 16
+  stem: Literal["cifar", "imagenet"] = "cifar"
+  epochs: int = 50
+  batch_size: int = 64
+  lr: float = 0.025
+  lr_min: float = 0.0
+  momentum: float = 0.9
+  weight_decay: float = 3e-4
+  clip_norm: float = 5.0
+  arch_lr: float = 3e-4
+  arch_beta1: float = 0.5
+  arch_beta2: float = 0.999
+  arch_weight_decay: float = 1e-3
+  arch_moves_statistics: bool = False
+  valid_every: int = 1
+  checkpoint_seconds: float = 60.0
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateConfig:
+  """The training of the derived network.
+
+  Attributes:
+    cells: cells of the network.
+    channels: C of its first cell.
+    stem: "cifar" keeps the resolution, "imagenet" divides it by 8.
+    epochs: passes over all training images.
+    batch_size: images a step, over all devices.
+    lr: learning rate in the first epoch.
+    lr_min: learning rate that the cosine ends at.
+    momentum: of SGD.
+    weight_decay: added to the gradient.
+    clip_norm: largest global norm of the gradient.
+    cutout: side of the square that is blanked in each image; 0 for none.
+    drop_path: probability of dropping an edge in the last epoch; it grows
+      linearly from 0.
+    auxiliary_weight: weight of the auxiliary head's loss; 0 for no head.
+    label_smoothing: share of the target spread over all classes.
+    random_baselines: random genotypes trained alike, for comparison.
+    inherit: whether to start from the supernet's weights; needs the same
+      cells, channels and stem as the search.
+    checkpoint_seconds: time between two checkpoints within an epoch.
+  """
+
+  cells: int = 20
+  channels: int = 36
+  stem: Literal["cifar", "imagenet"] = "cifar"
+  epochs: int = 600
+  batch_size: int = 96
+  lr: float = 0.025
+  lr_min: float = 0.0
+  momentum: float = 0.9
+  weight_decay: float = 3e-4
+  clip_norm: float = 5.0
+  cutout: int = 16
+  drop_path: float = 0.2
+  auxiliary_weight: float = 0.4
+  label_smoothing: float = 0.0
+  random_baselines: int = 1
+  inherit: bool = False
+  checkpoint_seconds: float = 60.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+  """A whole run.
+
+  Attributes:
+    name: of the experiment; also of the run folder unless one is given.
+    seed: of everything that is drawn.
+    space: name of the search space, or a dotted path "package.module:NAME".
+    method: the search method.
+    data: the images.
+    search: the search.
+    evaluate: the training of the derived network.
+  """
+
+  name: str
+  seed: int = 0
+  space: str = "darts"
+  method: MethodConfig = dataclasses.field(default_factory=MethodConfig)
+  data: DataConfig = dataclasses.field(default_factory=DataConfig)
+  search: SearchConfig = dataclasses.field(default_factory=SearchConfig)
+  evaluate: EvaluateConfig = dataclasses.field(default_factory=EvaluateConfig)
+
+
+# Smallest and largest value of each numeric field; `>` excludes the bound.
+_AT_LEAST_1 = ("epochs", "batch_size", "valid_every", "channels", "cells")
+_AT_LEAST_0 = (
+  "seed",
+  "limit",
+  "test_limit",
+  "image_size",
+  "crop_padding",
+  "cutout",
+  "random_baselines",
+  "lr_min",
+  "weight_decay",
+  "arch_weight_decay",
+  "arch_lr",
+  "auxiliary_weight",
+)
+_ABOVE_0 = ("lr", "clip_norm", "checkpoint_seconds")
+_BELOW_1 = (
+  "momentum",
+  "arch_beta1",
+  "arch_beta2",
+  "drop_path",
+  "label_smoothing",
+)
+
+
+def check(config: Config) -> Config:
+  """Refuses values without meaning, before anything is loaded or compiled.
+
+  Returns:
+    The config itself.
+
+  Raises:
+    ValueError: naming the field, the value found and the values allowed.
+  """
+  for name, value in flatten(config).items():
+    field = name.rpartition(".")[2]
+    if isinstance(value, float) and not math.isfinite(value):
+      raise ValueError(f"{name} is {value}; it must be a finite number")
+    if name.startswith("method.settings"):
+      continue
+    if field in _AT_LEAST_1 and value < 1:
+      raise ValueError(f"{name} is {value}; it must be at least 1")
+    if field in _AT_LEAST_0 and value < 0:
+      raise ValueError(f"{name} is {value}; it must be 0 or more")
+    if field in _ABOVE_0 and value <= 0:
+      raise ValueError(f"{name} is {value}; it must be above 0")
+    if field in _BELOW_1 and not 0 <= value < 1:
+      raise ValueError(f"{name} is {value}; it must be in 0 <= x < 1")
+    allowed = _choices(name)
+    if allowed and value not in allowed:
+      raise ValueError(
+        f"{name} is {value!r}; it must be one of {', '.join(allowed)}"
+      )
+  if not 0 < config.data.valid_fraction < 1:
+    raise ValueError(
+      f"data.valid_fraction is {config.data.valid_fraction}; "
+      "it must be in 0 < x < 1"
+    )
+  if not config.name or not set(config.name).isdisjoint("/\\\0"):
+    raise ValueError(
+      f"name is {config.name!r}; it must be a file name without slashes"
+    )
+  if config.seed >= 2**32:
+    raise ValueError(f"seed is {config.seed}; it must be below 2**32")
+  return config
+
+
+def load(path_or_name: str) -> Config:
+  """The config that a file, or a config that ships with jnas, describes.
+
+  Args:
+    path_or_name: a path ending in .py, or a name such as "quickstart".
+
+  Raises:
+    FileNotFoundError: if there is neither such a file nor such a name.
+    ValueError: if the file does not define `get_config() -> Config`.
+  """
+  path = pathlib.Path(path_or_name)
+  if path.suffix != ".py":
+    known = shipped()
+    if path_or_name not in known:
+      raise FileNotFoundError(
+        f"no config {path_or_name!r}: give a path ending in .py, or one of "
+        f"{', '.join(known)}"
+      )
+    path = known[path_or_name]
+  if not path.is_file():
+    raise FileNotFoundError(f"no config file {str(path)!r}")
+  module = _import(path)
+  get_config = getattr(module, "get_config", None)
+  if not callable(get_config):
+    raise ValueError(f"{path}: defines no function get_config()")
+  config = get_config()
+  if not isinstance(config, Config):
+    raise ValueError(
+      f"{path}: get_config() returned {type(config).__name__}, not "
+      "jnas.config.Config"
+    )
+  return config
+
+
+def shipped() -> dict[str, pathlib.Path]:
+  """The configs that ship with jnas, by name."""
+  package = pathlib.Path(__file__).parent
+  for folder in (package / "configs", package.parent / "configs"):
+    if folder.is_dir():
+      return {
+        path.stem: path
+        for path in sorted(folder.glob("*.py"))
+        if path.stem != "__init__"
+      }
+  return {}
+
+
+def _import(path: pathlib.Path) -> types.ModuleType:
+  spec = importlib.util.spec_from_file_location(f"config_{path.stem}", path)
+  if spec is None or spec.loader is None:
+    raise ValueError(f"{path}: cannot be imported")
+  module = importlib.util.module_from_spec(spec)
+  try:
+    spec.loader.exec_module(module)
+  except (SyntaxError, NameError, TypeError, ImportError) as error:
+    raise ValueError(f"{path}: {error}") from error
+  return module
+
+
+def flatten(config: Config) -> dict[str, Any]:
+  """Every field by its dotted name, and every method setting by its own."""
+  flat: dict[str, Any] = {}
+  for name, value in dataclasses.asdict(config).items():
+    if isinstance(value, dict):
+      for inner, leaf in value.items():
+        if isinstance(leaf, dict):
+          flat |= {f"{name}.{inner}.{key}": leaf[key] for key in sorted(leaf)}
+        else:
+          flat[f"{name}.{inner}"] = leaf
+    else:
+      flat[name] = value
+  return flat
+
+
+def fingerprint(config: Config) -> str:
+  """12 hexadecimal digits that change with any field."""
+  text = json.dumps(dataclasses.asdict(config), sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def from_dict(fields: dict[str, Any]) -> Config:
+  """The config that `dataclasses.asdict` wrote.
+
+  Raises:
+    ValueError: for a field that is unknown or missing.
+  """
+  try:
+    return Config(
+      **{
+        **fields,
+        "method": MethodConfig(**fields["method"]),
+        "data": DataConfig(**fields["data"]),
+        "search": SearchConfig(**fields["search"]),
+        "evaluate": EvaluateConfig(**fields["evaluate"]),
+      }
+    )
+  except (TypeError, KeyError) as error:
+    raise ValueError(
+      f"config.json was written by another version: {error}"
+    ) from error
+
+
+def _choices(name: str) -> tuple[str, ...]:
+  """The values a `Literal` field allows."""
+  section, _, field = name.rpartition(".")
+  owner = {"search": SearchConfig, "evaluate": EvaluateConfig}.get(section)
+  if owner is None:
+    return ()
+  hint = typing.get_type_hints(owner).get(field)
+  return typing.get_args(hint) if typing.get_origin(hint) is Literal else ()

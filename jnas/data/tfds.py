@@ -1,0 +1,301 @@
+"""`tfds:NAME`, `cifar10`, `cifar100`, `svhn`: sets prepared by TFDS.
+
+TensorFlow Datasets prepares a set once, into random-access files
+(`array_record`), and reads them without TensorFlow. jnas only reads: it never
+downloads, and plans with the published sizes of the sets it knows by name.
+`TFDS_DATA_DIR` says where prepared sets are; without it,
+`~/tensorflow_datasets`.
+"""
+
+import dataclasses
+import functools
+import importlib
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jnas.data import base, checks, reduce
+
+
+class Published(NamedTuple):
+  """A well-known set.
+
+  Attributes:
+    tfds_name: its name in TFDS.
+    info: its published sizes.
+    statistics: the mean and standard deviation of each channel that the papers
+      use; None to compute them from the training images.
+  """
+
+  tfds_name: str
+  info: base.DatasetInfo
+  statistics: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+
+
+PUBLISHED = {
+  "cifar10": Published(
+    "cifar10",
+    base.DatasetInfo("cifar10", 50_000, 10_000, (32, 32, 3), 10),
+    (
+      (0.49139968, 0.48215827, 0.44653124),
+      (0.24703233, 0.24348505, 0.26158768),
+    ),
+  ),
+  "cifar100": Published(
+    "cifar100",
+    base.DatasetInfo("cifar100", 50_000, 10_000, (32, 32, 3), 100),
+  ),
+  "svhn": Published(
+    "svhn_cropped",
+    base.DatasetInfo("svhn", 73_257, 26_032, (32, 32, 3), 10),
+  ),
+}
+
+
+class Prepared(NamedTuple):
+  """A set on disk.
+
+  Attributes:
+    builder: the `tfds.core.DatasetBuilder`.
+    image_key: which feature is the image.
+    label_key: which feature is the label.
+    splits: ours to TFDS's names of the splits.
+  """
+
+  builder: Any
+  image_key: str
+  label_key: str
+  splits: dict[str, str]
+
+
+def load(
+  argument: str,
+  *,
+  limit: int | None = None,
+  test_limit: int | None = None,
+  image_size: int | None = None,
+) -> base.Dataset:
+  """Reads a prepared set into memory.
+
+  Args:
+    argument: its name in TFDS, such as `eurosat/rgb`.
+    limit: training images to take, class-balanced; None for all.
+    test_limit: test images, likewise.
+    image_size: pixels a side to resize to; None if all have the same size.
+
+  Returns:
+    The dataset, with the statistics of the training images taken.
+
+  Raises:
+    FileNotFoundError: the set is not prepared.
+    ValueError: TFDS is not installed, does not know the name, or the set is
+      not one of labelled images.
+  """
+  checks.require_argument("tfds", argument, "NAME")
+  name = f"tfds:{argument}"
+  prepared = _open(argument, name)
+  limits = {"train": limit, "test": test_limit, "valid": None}
+  splits = {
+    split: _read_split(prepared, name, split, limits[split], image_size)
+    for split in prepared.splits
+  }
+  mean, std = base.channel_statistics(splits["train"].images)
+  label = prepared.builder.info.features[prepared.label_key]
+  return base.Dataset(
+    name=name,
+    train=splits["train"],
+    test=splits["test"],
+    class_names=tuple(label.names),
+    mean=mean,
+    std=std,
+    valid=splits.get("valid"),
+  )
+
+
+def describe(
+  argument: str,
+  *,
+  limit: int | None = None,
+  test_limit: int | None = None,
+  image_size: int | None = None,
+) -> base.DatasetInfo:
+  """What `load` would return, from what TFDS wrote of the prepared set.
+
+  Args:
+    argument: as for `load`.
+    limit: as for `load`.
+    test_limit: as for `load`.
+    image_size: as for `load`.
+
+  Returns:
+    Sizes and shapes.
+
+  Raises:
+    FileNotFoundError: as for `load`.
+    ValueError: as for `load`.
+  """
+  checks.require_argument("tfds", argument, "NAME")
+  name = f"tfds:{argument}"
+  prepared = _open(argument, name)
+  info = prepared.builder.info
+  shape = info.features[prepared.image_key].shape
+  if None in shape[:2] and image_size is None:
+    raise ValueError(
+      f"{name}: images have different sizes; set an image size to resize "
+      "them to"
+    )
+  counts = {
+    ours: info.splits[theirs].num_examples
+    for ours, theirs in prepared.splits.items()
+  }
+  stored = base.DatasetInfo(
+    name=name,
+    num_train=counts["train"],
+    num_test=counts["test"],
+    image_shape=(shape[0], shape[1], shape[2] or 3),
+    num_classes=info.features[prepared.label_key].num_classes,
+    num_valid=counts.get("valid", 0),
+  )
+  return reduce.reduce_info(
+    stored, limit=limit, test_limit=test_limit, image_size=image_size
+  )
+
+
+def load_published(
+  name: str, argument: str, **options: int | None
+) -> base.Dataset:
+  """Reads a set of `PUBLISHED`; see `load` for the options and errors."""
+  checks.refuse_argument(name, argument)
+  published = PUBLISHED[name]
+  dataset = load(published.tfds_name, **options)
+  mean, std = published.statistics or (dataset.mean, dataset.std)
+  return dataclasses.replace(dataset, name=name, mean=mean, std=std)
+
+
+def describe_published(
+  name: str, argument: str, **options: int | None
+) -> base.DatasetInfo:
+  """The published sizes of a set of `PUBLISHED`, prepared or not."""
+  checks.refuse_argument(name, argument)
+  return reduce.reduce_info(PUBLISHED[name].info, **options)
+
+
+def published_source(name: str) -> base.Source:
+  """The source of one set of `PUBLISHED`."""
+  return base.Source(
+    functools.partial(load_published, name),
+    functools.partial(describe_published, name),
+  )
+
+
+SOURCE = base.Source(load, describe)
+
+
+def _import_tfds(name: str) -> ModuleType:
+  """TFDS and what it reads with, or one line that says how to get them."""
+  for module in ("array_record", "tensorflow_datasets"):
+    try:
+      importlib.import_module(module)
+    except ImportError as error:
+      raise ValueError(
+        f"{name} needs {module} ({error}): pip install 'jnas[prepare]', or "
+        "use images of your own: npz:PATH or folder:PATH"
+      ) from error
+  return importlib.import_module("tensorflow_datasets")
+
+
+def _open(tfds_name: str, name: str) -> Prepared:
+  """Finds a prepared set and what in it is the image and the label."""
+  tfds = _import_tfds(name)
+  try:
+    builder = tfds.builder(tfds_name)
+  except (ValueError, AssertionError) as error:
+    # TFDS lists all that it knows; the first line says what is wrong.
+    reason = str(error).strip().splitlines()[0]
+    raise ValueError(f"TFDS cannot open {tfds_name!r}: {reason}") from error
+  if not builder.is_prepared():
+    raise FileNotFoundError(
+      f"{tfds_name} is not prepared in {builder.data_dir}: pip install "
+      "'jnas[prepare]' and run: tfds build "
+      f"{tfds_name} --file_format=array_record; or use npz:PATH"
+    )
+  image_key, label_key = builder.info.supervised_keys or ("image", "label")
+  features = builder.info.features
+  kinds = dict(features.items()) if hasattr(features, "items") else {}
+  if not (
+    isinstance(kinds.get(image_key), tfds.features.Image)
+    and isinstance(kinds.get(label_key), tfds.features.ClassLabel)
+  ):
+    found = " ".join(str(features).split())
+    raise ValueError(f"{name} is not a set of labelled images: {found}")
+  return Prepared(
+    builder, image_key, label_key, _splits(tuple(builder.info.splits), name)
+  )
+
+
+def _splits(stored: tuple[str, ...], name: str) -> dict[str, str]:
+  """Ours to TFDS's names; without a test split, validation stands for it."""
+  held_out = [split for split in ("test", "validation") if split in stored]
+  if "train" not in stored or not held_out:
+    raise ValueError(
+      f"{name} has the splits {', '.join(stored)}; wanted train and test, or "
+      "train and validation"
+    )
+  splits = {"train": "train", "test": held_out[0]}
+  if len(held_out) > 1:
+    splits["valid"] = held_out[1]
+  return splits
+
+
+def _read_split(
+  prepared: Prepared,
+  name: str,
+  split: str,
+  limit: int | None,
+  image_size: int | None,
+) -> base.Split:
+  """One split, decoded; of a limited one only the images taken."""
+  tfds = _import_tfds(name)
+  stored = prepared.splits[split]
+  image_key, label_key = prepared.image_key, prepared.label_key
+  try:
+    examples = prepared.builder.as_data_source(stored)
+    encoded = prepared.builder.as_data_source(
+      stored, decoders={image_key: tfds.decode.SkipDecoding()}
+    )
+  except NotImplementedError as error:
+    raise ValueError(
+      f"{name} is prepared in {prepared.builder.data_dir}, but not for "
+      "random access; prepare it anew with --file_format=array_record"
+    ) from error
+  labels = np.array([example[label_key] for example in encoded], np.int32)
+  option = "limit" if split == "train" else f"{split} limit"
+  index = reduce.balanced_head(labels, limit, f"{name}: {option}")
+  decoded = (examples[int(i)][image_key] for i in index)
+  images = _stack(decoded, len(index), name, image_size)
+  return base.Split(images, labels[index])
+
+
+def _stack(
+  decoded: Iterator[np.ndarray],
+  num_images: int,
+  name: str,
+  image_size: int | None,
+) -> np.ndarray:
+  """Images `[H, W, C]` as one array `[N, H, W, C]`, resized if asked to."""
+  images = np.empty(0)
+  for index, image in enumerate(decoded):
+    if image_size is not None:
+      image = reduce.resize_array(image[None], image_size)[0]
+    if index == 0:
+      images = np.empty((num_images, *image.shape), image.dtype)
+    if image.shape != images.shape[1:]:
+      raise ValueError(
+        f"{name}: images have different sizes, {images.shape[1:3]} and "
+        f"{image.shape[:2]} (height, width); set an image size to resize "
+        "them to"
+      )
+    images[index] = image
+  return images

@@ -1,0 +1,62 @@
+"""Learning rates, temperatures and ramps as functions of the epoch."""
+
+import jax.numpy as jnp
+
+from jnas.types import Array
+
+
+def cosine(
+  epoch: Array, *, start: float, end: float, num_epochs: int
+) -> Array:
+  """Half a cosine from `start` at epoch 0 to `end` at epoch `num_epochs`.
+
+  Source: SPEC 3.0: end + (start - end)(1 + cos(pi e / epochs)) / 2.
+
+  Args:
+    epoch: `[]` epochs done, may be fractional.
+    start: value at epoch 0.
+    end: value at epoch `num_epochs`.
+    num_epochs: above 0.
+
+  Returns:
+    `[]` float32.
+  """
+  share = jnp.asarray(epoch, jnp.float32) / num_epochs
+  return end + (start - end) * (1 + jnp.cos(jnp.pi * share)) / 2
+
+
+def linear(
+  epoch: Array, *, start: float, end: float, num_epochs: int
+) -> Array:
+  """Straight line from `start` at epoch 0 to `end` at epoch `num_epochs`.
+
+  Source: DARTS, Sec. 3.2: the probability of drop-path grows linearly.
+
+  Args:
+    epoch: `[]` epochs done, may be fractional.
+    start: value at epoch 0.
+    end: value at epoch `num_epochs`.
+    num_epochs: above 0.
+
+  Returns:
+    `[]` float32.
+  """
+  share = jnp.asarray(epoch, jnp.float32) / num_epochs
+  return start + (end - start) * share
+
+
+def exponential(epoch: Array, *, start: float, decay: float) -> Array:
+  """`start * decay ** epoch`.
+
+  Source: EnTranNAS, Sec. 4.1: temperature 5.0 * 0.923^e; DARTS on ImageNet:
+  learning rate 0.1 * 0.97^e.
+
+  Args:
+    epoch: `[]` epochs done.
+    start: value at epoch 0.
+    decay: factor an epoch, above 0.
+
+  Returns:
+    `[]` float32.
+  """
+  return start * jnp.power(decay, jnp.asarray(epoch, jnp.float32))

@@ -1,0 +1,342 @@
+"""Depthwise convolution of stacked images, and its two transposes.
+
+Target t of T is filtered from source t // (T / S) of S: one source for all
+targets is a channel multiplier, S = T applies the stacked filters one to one.
+The convolution is linear in each argument and so are its gradients with
+respect to either: the three primitives are each other's transposes, which
+gives derivatives of every order.
+"""
+
+import functools
+import operator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.interpreters import ad, batching
+
+from jnas.native import library, primitive
+from jnas.types import Array
+
+# Threads share out the kernel gradient of a source by blocks of images.
+_MOST_IMAGE_BLOCKS = 32
+
+
+def convolve(x: Array, kernel: Array, *, stride: int, dilation: int) -> Array:
+  """`[S, B, H, W, C]` and `[T, k, k, C]` to `[T, B, H', W', C]`."""
+  return _convolve_p.bind(x, kernel, stride=stride, dilation=dilation)
+
+
+def output_size(size: int, *, stride: int) -> int:
+  """Returns the length of an axis after a window whose padding centres it."""
+  return -(-size // stride)
+
+
+# On accelerators: a grouped convolution, the stack merged into channels.
+
+
+def _convolve_grouped(x, kernel, *, stride, dilation):
+  sources, batch, height, width, channels = x.shape
+  targets, taps = kernel.shape[:2]
+  multiplier = targets // sources
+  x = jnp.moveaxis(x, 0, 3)
+  x = x.reshape(batch, height, width, sources * channels)
+  kernel = kernel.reshape(sources, multiplier, taps, taps, channels)
+  kernel = kernel.transpose(2, 3, 0, 4, 1)
+  kernel = kernel.reshape(taps, taps, 1, targets * channels)
+  y = lax.conv_general_dilated(
+    x,
+    kernel,
+    (stride, stride),
+    [(dilation * (taps // 2),) * 2] * 2,
+    rhs_dilation=(dilation, dilation),
+    dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    feature_group_count=sources * channels,
+  )
+  y = y.reshape(*y.shape[:3], sources, channels, multiplier)
+  y = y.transpose(3, 5, 0, 1, 2, 4)
+  return y.reshape(targets, *y.shape[2:])
+
+
+def _input_gradient_grouped(kernel, g, *, stride, dilation, sources, size):
+  x = jax.ShapeDtypeStruct((sources, g.shape[1], *size, g.shape[-1]), g.dtype)
+
+  def forward(x):
+    return _convolve_grouped(x, kernel, stride=stride, dilation=dilation)
+
+  return jax.linear_transpose(forward, x)(g)[0]
+
+
+def _kernel_gradient_grouped(x, g, *, stride, dilation, taps):
+  shape = (g.shape[0], taps, taps, g.shape[-1])
+
+  def forward(kernel):
+    return _convolve_grouped(x, kernel, stride=stride, dilation=dilation)
+
+  kernel = jax.ShapeDtypeStruct(shape, g.dtype)
+  return jax.linear_transpose(forward, kernel)(g)[0]
+
+
+# On CPU without native kernels: shifted slices, because XLA runs a grouped
+# convolution there 40 times slower.
+
+
+def _convolve_slices(x, kernel, *, stride, dilation):
+  sources, batch, height, width, channels = x.shape
+  targets, taps = kernel.shape[:2]
+  multiplier = targets // sources
+  size = (
+    output_size(height, stride=stride),
+    output_size(width, stride=stride),
+  )
+  padding = dilation * (taps // 2)
+  padded = _pad_images(_widen(x)[:, None], (padding, padding))
+  shape = (sources, multiplier, taps, taps, 1, 1, 1, channels)
+  kernel = _widen(kernel).reshape(shape)
+  y = jnp.zeros((sources, multiplier, batch, *size, channels), padded.dtype)
+  for i in range(taps):
+    rows = _take_every(padded, i * dilation, stride, size[0], axis=3)
+    for j in range(taps):
+      window = _take_every(rows, j * dilation, stride, size[1], axis=4)
+      y += window * kernel[:, :, i, j]
+  return y.reshape(targets, *y.shape[2:]).astype(x.dtype)
+
+
+def _input_gradient_slices(kernel, g, *, stride, dilation, sources, size):
+  targets, batch, height, width, channels = g.shape
+  multiplier = targets // sources
+  taps = kernel.shape[1]
+  reach = (taps - 1) * dilation
+  low = reach - dilation * (taps // 2)
+  # Gradients sit at every stride-th place of the padded input, zeros between.
+  pads = [
+    (low, full + reach - low - (1 + (short - 1) * stride), stride - 1)
+    for full, short in zip(size, (height, width), strict=True)
+  ]
+  zero = (0, 0, 0)
+  spread = lax.pad(
+    _widen(g), jnp.zeros((), _widen(g).dtype), [zero, zero, *pads, zero]
+  )
+  spread = spread.reshape(sources, multiplier, *spread.shape[1:])
+  shape = (sources, multiplier, taps, taps, 1, 1, 1, channels)
+  kernel = _widen(kernel).reshape(shape)
+  dx = jnp.zeros((*spread.shape[:3], *size, channels), spread.dtype)
+  for i in range(taps):
+    rows = _take_every(spread, reach - i * dilation, 1, size[0], axis=3)
+    for j in range(taps):
+      window = _take_every(rows, reach - j * dilation, 1, size[1], axis=4)
+      dx += window * kernel[:, :, i, j]
+  # Added one by one: XLA's loop for `dx.sum(1)` is 13 times slower on CPU.
+  dx = functools.reduce(operator.add, [dx[:, m] for m in range(multiplier)])
+  return dx.reshape(sources, batch, *size, channels).astype(g.dtype)
+
+
+def _kernel_gradient_slices(x, g, *, stride, dilation, taps):
+  sources = x.shape[0]
+  targets, _, height, width, channels = g.shape
+  padding = dilation * (taps // 2)
+  padded = _pad_images(_widen(x), (padding, padding))
+  stacked = _widen(g).reshape(sources, targets // sources, *g.shape[1:])
+  # diagonal[p, w, j] is 1 where output column w reads column p at tap j.
+  columns = np.arange(padded.shape[3])[:, None, None]
+  reads = (
+    np.arange(width)[None, :, None] * stride
+    + np.arange(taps)[None, None, :] * dilation
+  )
+  diagonal = jnp.asarray(columns == reads, stacked.dtype)
+  rows = []
+  for i in range(taps):
+    row = _take_every(padded, i * dilation, stride, height, axis=2)
+    # One matrix product gives all pairs of columns, of which k diagonals are
+    # wanted: faster on CPU than k reductions over the whole batch.
+    pairs = jnp.einsum("sbhpc,smbhwc->smcpw", row, stacked)
+    rows.append(jnp.einsum("smcpw,pwj->smjc", pairs, diagonal))
+  kernel = jnp.stack(rows, axis=2)
+  return kernel.reshape(targets, taps, taps, channels).astype(g.dtype)
+
+
+def _widen(x: Array) -> Array:
+  """Returns x in the type its products are summed in: float32 at least."""
+  return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def _pad_images(x: Array, padding: tuple[int, int]) -> Array:
+  widths = [(0, 0)] * (x.ndim - 3) + [padding, padding, (0, 0)]
+  return jnp.pad(x, widths)
+
+
+def _take_every(x: Array, start: int, stride: int, count: int, *, axis: int):
+  """Returns `count` places of an axis, `stride` apart, from `start` on."""
+  limit = start + (count - 1) * stride + 1
+  return lax.slice_in_dim(x, start, limit, stride, axis)
+
+
+# Native kernels.
+
+
+def _convolve_native(x, kernel, *, mesh_axes, stride, dilation):
+  del mesh_axes
+  shape = _convolve_shapes(x, kernel, stride=stride, dilation=dilation).shape
+  return library.call(
+    "jnas_convolve",
+    [(shape, x.dtype)],
+    x,
+    kernel,
+    stride=stride,
+    dilation=dilation,
+  )[0]
+
+
+def _input_gradient_native(
+  kernel, g, *, mesh_axes, stride, dilation, sources, size
+):
+  del mesh_axes
+  shape = (sources, g.shape[1], *size, g.shape[-1])
+  return library.call(
+    "jnas_input_gradient",
+    [(shape, g.dtype)],
+    kernel,
+    g,
+    stride=stride,
+    dilation=dilation,
+  )[0]
+
+
+def _kernel_gradient_native(x, g, *, mesh_axes, stride, dilation, taps):
+  shape = (g.shape[0], taps, taps, g.shape[-1])
+  # One partial sum for each block of images, added in order: the result does
+  # not depend on which thread is done first.
+  blocks = min(g.shape[1], _MOST_IMAGE_BLOCKS)
+  dk, _ = library.call(
+    "jnas_kernel_gradient",
+    [(shape, jnp.float32), ((blocks, *shape), jnp.float32)],
+    x,
+    g,
+    stride=stride,
+    dilation=dilation,
+  )
+  return lax.psum(dk, mesh_axes).astype(g.dtype)
+
+
+# The primitives and their rules.
+
+
+def _convolve_shapes(x, kernel, *, stride, dilation):
+  del dilation
+  _, batch, height, width, channels = x.shape
+  height = output_size(height, stride=stride)
+  width = output_size(width, stride=stride)
+  shape = (kernel.shape[0], batch, height, width, channels)
+  return primitive.ShapedArray(shape, x.dtype)
+
+
+def _input_gradient_shapes(kernel, g, *, stride, dilation, sources, size):
+  del kernel, stride, dilation
+  shape = (sources, g.shape[1], *size, g.shape[-1])
+  return primitive.ShapedArray(shape, g.dtype)
+
+
+def _kernel_gradient_shapes(x, g, *, stride, dilation, taps):
+  del x, stride, dilation
+  shape = (g.shape[0], taps, taps, g.shape[-1])
+  return primitive.ShapedArray(shape, g.dtype)
+
+
+_convolve_p = primitive.make(
+  "depthwise_conv",
+  _convolve_shapes,
+  xla=_convolve_slices,
+  accelerator=_convolve_grouped,
+  native=primitive.Native(_convolve_native, (1, None), (1,)),
+)
+_input_gradient_p = primitive.make(
+  "depthwise_conv_input_gradient",
+  _input_gradient_shapes,
+  xla=_input_gradient_slices,
+  accelerator=_input_gradient_grouped,
+  native=primitive.Native(_input_gradient_native, (None, 1), (1,)),
+)
+_kernel_gradient_p = primitive.make(
+  "depthwise_conv_kernel_gradient",
+  _kernel_gradient_shapes,
+  xla=_kernel_gradient_slices,
+  accelerator=_kernel_gradient_grouped,
+  native=primitive.Native(_kernel_gradient_native, (1, 1), (None,)),
+)
+
+
+def _input_gradient(x, kernel, g, **window):
+  return _input_gradient_p.bind(
+    kernel, g, sources=x.shape[0], size=tuple(x.shape[2:4]), **window
+  )
+
+
+def _kernel_gradient(x, kernel, g, **window):
+  return _kernel_gradient_p.bind(x, g, taps=kernel.shape[1], **window)
+
+
+def _transpose_convolve(ct, x, kernel, **window):
+  if ad.is_undefined_primal(x):
+    return _input_gradient(x.aval, kernel, ct, **window), None
+  return None, _kernel_gradient(x, kernel.aval, ct, **window)
+
+
+def _transpose_input_gradient(ct, kernel, g, *, sources, size, **window):
+  del sources, size
+  if ad.is_undefined_primal(kernel):
+    return _kernel_gradient(ct, kernel.aval, g, **window), None
+  return None, convolve(ct, kernel, **window)
+
+
+def _transpose_kernel_gradient(ct, x, g, *, taps, **window):
+  del taps
+  if ad.is_undefined_primal(x):
+    return _input_gradient(x.aval, ct, g, **window), None
+  return None, convolve(x, ct, **window)
+
+
+def _skip_zero(transpose):
+  """Returns the transpose of a bilinear primitive that also takes a zero."""
+
+  def rule(ct, lhs, rhs, **params):
+    if type(ct) is ad.Zero:
+      return None, None
+    return transpose(ct, lhs, rhs, **params)
+
+  return rule
+
+
+for _prim, _transpose in (
+  (_convolve_p, _transpose_convolve),
+  (_input_gradient_p, _transpose_input_gradient),
+  (_kernel_gradient_p, _transpose_kernel_gradient),
+):
+  ad.defjvp(
+    _prim,
+    lambda t, lhs, rhs, prim=_prim, **params: prim.bind(t, rhs, **params),
+    lambda t, lhs, rhs, prim=_prim, **params: prim.bind(lhs, t, **params),
+  )
+  ad.primitive_transposes[_prim] = _skip_zero(_transpose)
+
+
+def _batch(args, axes, *, prim, **params):
+  """Merges the mapped axis into the stack axes of sources and of targets.
+
+  A single source stays one when it is not mapped: what is mapped then are
+  its targets.
+  """
+  size = primitive.axis_size(args, axes)
+  first, second = args
+  if axes[0] is None and first.shape[0] == 1 and prim is not _input_gradient_p:
+    second = primitive.fold(second, axes[1], size)
+  else:
+    first = primitive.fold(first, axes[0], size)
+    second = primitive.fold(second, axes[1], size)
+  if prim is _input_gradient_p:
+    params["sources"] *= size
+  return primitive.unfold(prim.bind(first, second, **params), size), 0
+
+
+for _prim in (_convolve_p, _input_gradient_p, _kernel_gradient_p):
+  batching.primitive_batchers[_prim] = functools.partial(_batch, prim=_prim)

@@ -1,0 +1,14 @@
+// All kernels of one instruction set. Included once for each, in a namespace
+// of its own and with JNAS_WIDTH floats to a vector: see targets.cc.
+
+#include "vectors.h"
+#include "depthwise.h"
+#include "pool.h"
+#include "normalize.h"
+
+template <typename T>
+inline constexpr Kernels<T> kTable = {
+    Convolve<T>, InputGradient<T>, KernelGradient<T>, PoolMax<T>,
+    PoolTake<T>, PoolPut<T>,       PoolMean<T>,       PoolSpread<T>,
+    Moments<T>,  Products<T>,      Standardize<T>,    Project<T>,
+};

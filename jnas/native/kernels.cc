@@ -1,0 +1,541 @@
+// What XLA calls: each handler checks its arguments, describes the operation
+// and runs its blocks on XLA's threads.
+
+#include "kernels.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "parallel.h"
+#include "xla/ffi/api/ffi.h"
+
+namespace jnas {
+namespace {
+
+namespace ffi = xla::ffi;
+
+using In = ffi::AnyBuffer;
+using Out = ffi::Result<ffi::AnyBuffer>;
+using Shape = std::vector<int64_t>;
+
+int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+Shape ShapeOf(const ffi::AnyBuffer& buffer) {
+  return Shape(buffer.dimensions().begin(), buffer.dimensions().end());
+}
+
+std::string Print(const Shape& shape) {
+  std::string text = "[";
+  for (size_t i = 0; i < shape.size(); ++i) {
+    text += (i ? ", " : "") + std::to_string(shape[i]);
+  }
+  return text + "]";
+}
+
+ffi::Error CheckShape(const char* name, const ffi::AnyBuffer& buffer,
+                      const Shape& expected) {
+  if (ShapeOf(buffer) == expected) return ffi::Error::Success();
+  return ffi::Error::InvalidArgument(std::string("jnas: ") + name +
+                                     " has shape " + Print(ShapeOf(buffer)) +
+                                     "; expected " + Print(expected));
+}
+
+ffi::Error CheckType(const char* name, const ffi::AnyBuffer& buffer,
+                     ffi::DataType expected) {
+  if (buffer.element_type() == expected) return ffi::Error::Success();
+  return ffi::Error::InvalidArgument(
+      std::string("jnas: ") + name + " has element type " +
+      std::to_string(static_cast<int>(buffer.element_type())) +
+      "; expected " + std::to_string(static_cast<int>(expected)));
+}
+
+ffi::Error CheckRank(const char* name, const ffi::AnyBuffer& buffer,
+                     size_t rank) {
+  if (buffer.dimensions().size() == rank) return ffi::Error::Success();
+  return ffi::Error::InvalidArgument(
+      std::string("jnas: ") + name + " has shape " + Print(ShapeOf(buffer)) +
+      "; expected " + std::to_string(rank) + " axes");
+}
+
+#define JNAS_RETURN_IF_ERROR(expression)               \
+  if (ffi::Error error = expression; error.failure()) \
+    return error
+
+// Calls body(T{}) with the type of the elements.
+template <typename Body>
+ffi::Error ForType(const ffi::AnyBuffer& buffer, Body body) {
+  switch (buffer.element_type()) {
+    case ffi::F32:
+      body(float{});
+      return ffi::Error::Success();
+    case ffi::BF16:
+      body(bfloat16{});
+      return ffi::Error::Success();
+    default:
+      return ffi::Error::InvalidArgument(
+          "jnas: kernels take float32 and bfloat16, not element type " +
+          std::to_string(static_cast<int>(buffer.element_type())));
+  }
+}
+
+template <typename T>
+T* Data(const ffi::AnyBuffer& buffer) {
+  return static_cast<T*>(buffer.untyped_data());
+}
+
+// Depthwise convolution.
+
+ffi::Error DescribeDepthwise(const ffi::AnyBuffer& x,
+                             const ffi::AnyBuffer& kernel,
+                             const ffi::AnyBuffer& y, int64_t stride,
+                             int64_t dilation, DepthwiseShape* d) {
+  JNAS_RETURN_IF_ERROR(CheckRank("the input", x, 5));
+  JNAS_RETURN_IF_ERROR(CheckRank("the kernel", kernel, 4));
+  if (stride < 1 || dilation < 1) {
+    return ffi::Error::InvalidArgument(
+        "jnas: stride " + std::to_string(stride) + " and dilation " +
+        std::to_string(dilation) + "; expected at least 1");
+  }
+  const Shape size = ShapeOf(x);
+  d->sources = size[0];
+  d->batch = size[1];
+  d->height = size[2];
+  d->width = size[3];
+  d->channels = size[4];
+  d->targets = ShapeOf(kernel)[0];
+  d->taps = ShapeOf(kernel)[1];
+  d->stride = stride;
+  d->dilation = dilation;
+  d->out_height = DivideUp(d->height, stride);
+  d->out_width = DivideUp(d->width, stride);
+  if (d->sources < 1 || d->targets % d->sources != 0) {
+    return ffi::Error::InvalidArgument(
+        "jnas: " + std::to_string(d->targets) +
+        " targets; expected a multiple of the " + std::to_string(d->sources) +
+        " sources");
+  }
+  if (d->taps % 2 == 0) {
+    return ffi::Error::InvalidArgument("jnas: kernel of size " +
+                                       std::to_string(d->taps) +
+                                       "; expected an odd size");
+  }
+  JNAS_RETURN_IF_ERROR(CheckShape(
+      "the kernel", kernel, {d->targets, d->taps, d->taps, d->channels}));
+  return CheckShape(
+      "the output", y,
+      {d->targets, d->batch, d->out_height, d->out_width, d->channels});
+}
+
+// Divides rows into bands whose tile stays in the first-level cache. A band
+// of r rows reads r * stride + `overlap` of `columns` pixels each.
+void DivideRows(int64_t rows, int64_t stride, int64_t overlap, int64_t columns,
+                DepthwiseShape* d) {
+  constexpr int64_t kTileFloats = 24 * 1024 / sizeof(float);
+  const int64_t fitting = kTileFloats / (columns * kChannelBlock);
+  const int64_t most = std::max<int64_t>(4, (fitting - overlap) / stride);
+  d->bands = DivideUp(rows, most);
+  d->band_rows = d->bands ? DivideUp(rows, d->bands) : 0;
+}
+
+void DivideOutput(DepthwiseShape* d) {
+  const int64_t reach = (d->taps - 1) * d->dilation;
+  DivideRows(d->out_height, d->stride, reach, d->out_width * d->stride + reach,
+             d);
+}
+
+void DivideInput(DepthwiseShape* d) {
+  const int64_t reach = (d->taps - 1) * d->dilation / d->stride + 1;
+  DivideRows(DivideUp(d->height, d->stride), 1, reach,
+             DivideUp(d->width, d->stride) + reach, d);
+}
+
+ffi::Error ConvolveHandler(ffi::ThreadPool pool, In x, In kernel, Out y,
+                           int64_t stride, int64_t dilation) {
+  DepthwiseShape shape = {};
+  JNAS_RETURN_IF_ERROR(
+      DescribeDepthwise(x, kernel, *y, stride, dilation, &shape));
+  JNAS_RETURN_IF_ERROR(CheckType("the kernel", kernel, x.element_type()));
+  JNAS_RETURN_IF_ERROR(CheckType("the output", *y, x.element_type()));
+  if (y->element_count() == 0) return ffi::Error::Success();
+  DivideOutput(&shape);
+  return ForType(x, [&](auto zero) {
+    using T = decltype(zero);
+    const Depthwise<T> d = {shape, Data<T>(x), Data<T>(*y), Data<T>(kernel),
+                            nullptr};
+    ParallelFor(pool, d.sources * d.batch * d.bands,
+                [&](int64_t i) { KernelsOf<T>().convolve(d, i); });
+  });
+}
+
+ffi::Error InputGradientHandler(ffi::ThreadPool pool, In kernel, In g, Out dx,
+                                int64_t stride, int64_t dilation) {
+  DepthwiseShape shape = {};
+  JNAS_RETURN_IF_ERROR(
+      DescribeDepthwise(*dx, kernel, g, stride, dilation, &shape));
+  JNAS_RETURN_IF_ERROR(CheckType("the kernel", kernel, g.element_type()));
+  JNAS_RETURN_IF_ERROR(CheckType("the gradient", *dx, g.element_type()));
+  if (dx->element_count() == 0) return ffi::Error::Success();
+  DivideInput(&shape);
+  return ForType(g, [&](auto zero) {
+    using T = decltype(zero);
+    const Depthwise<T> d = {shape, Data<T>(*dx), Data<T>(g), Data<T>(kernel),
+                            nullptr};
+    ParallelFor(pool, d.sources * d.batch * d.bands,
+                [&](int64_t i) { KernelsOf<T>().input_gradient(d, i); });
+  });
+}
+
+ffi::Error KernelGradientHandler(ffi::ThreadPool pool, In x, In g, Out dk,
+                                 Out partial, int64_t stride,
+                                 int64_t dilation) {
+  DepthwiseShape shape = {};
+  JNAS_RETURN_IF_ERROR(
+      DescribeDepthwise(x, *dk, g, stride, dilation, &shape));
+  JNAS_RETURN_IF_ERROR(CheckType("the output's gradient", g,
+                                 x.element_type()));
+  JNAS_RETURN_IF_ERROR(CheckType("the kernel's gradient", *dk, ffi::F32));
+  JNAS_RETURN_IF_ERROR(CheckType("the partial sums", *partial, ffi::F32));
+  JNAS_RETURN_IF_ERROR(CheckRank("the partial sums", *partial, 5));
+  shape.image_blocks = ShapeOf(*partial)[0];
+  JNAS_RETURN_IF_ERROR(
+      CheckShape("the partial sums", *partial,
+                 {shape.image_blocks, shape.targets, shape.taps, shape.taps,
+                  shape.channels}));
+  DivideOutput(&shape);
+  float* sums = Data<float>(*partial);
+  ffi::Error wrong_type = ForType(x, [&](auto zero) {
+    using T = decltype(zero);
+    const Depthwise<T> d = {shape, Data<T>(x), Data<T>(g), nullptr, sums};
+    ParallelFor(pool, d.sources * d.image_blocks,
+                [&](int64_t i) { KernelsOf<T>().kernel_gradient(d, i); });
+  });
+  if (wrong_type.failure()) return wrong_type;
+  constexpr int64_t kChunk = 1024;
+  const int64_t size = dk->element_count();
+  float* total = Data<float>(*dk);
+  ParallelFor(pool, DivideUp(size, kChunk), [&](int64_t chunk) {
+    const int64_t begin = chunk * kChunk;
+    const int64_t end = std::min(begin + kChunk, size);
+    std::fill(total + begin, total + end, 0.0f);
+    for (int64_t block = 0; block < shape.image_blocks; ++block) {
+      const float* from = sums + block * size;
+      for (int64_t i = begin; i < end; ++i) total[i] += from[i];
+    }
+  });
+  return ffi::Error::Success();
+}
+
+// Pooling.
+
+ffi::Error DescribePool(const ffi::AnyBuffer& x, const ffi::AnyBuffer& y,
+                        int64_t stride, PoolShape* p) {
+  JNAS_RETURN_IF_ERROR(CheckRank("the input", x, 4));
+  JNAS_RETURN_IF_ERROR(CheckType("the output", y, x.element_type()));
+  if (stride < 1) {
+    return ffi::Error::InvalidArgument("jnas: stride " +
+                                       std::to_string(stride) +
+                                       "; expected at least 1");
+  }
+  const Shape size = ShapeOf(x);
+  *p = {size[0],
+        size[1],
+        size[2],
+        size[3],
+        DivideUp(size[1], stride),
+        DivideUp(size[2], stride),
+        stride};
+  return CheckShape("the output", y,
+                    {p->batch, p->out_height, p->out_width, p->channels});
+}
+
+// Runs one of the kernels, chosen by `select`, over rows of x or of y.
+template <typename Select>
+ffi::Error RunPool(ffi::ThreadPool& pool, const ffi::AnyBuffer& x,
+                   const ffi::AnyBuffer& y, const ffi::AnyBuffer* winner,
+                   int64_t stride, bool over_input, Select select) {
+  PoolShape shape;
+  JNAS_RETURN_IF_ERROR(DescribePool(x, y, stride, &shape));
+  if (winner != nullptr) {
+    JNAS_RETURN_IF_ERROR(CheckShape("the winner", *winner, ShapeOf(y)));
+    JNAS_RETURN_IF_ERROR(CheckType("the winner", *winner, ffi::U8));
+  }
+  if (x.element_count() == 0) return ffi::Error::Success();
+  return ForType(x, [&](auto zero) {
+    using T = decltype(zero);
+    const Pool<T> p = {shape, Data<T>(x), Data<T>(y),
+                       winner ? Data<uint8_t>(*winner) : nullptr};
+    ParallelFor(pool, p.batch * (over_input ? p.height : p.out_height),
+                [&](int64_t i) { select(KernelsOf<T>())(p, i); });
+  });
+}
+
+ffi::Error MaxHandler(ffi::ThreadPool pool, In x, Out y, Out winner,
+                      int64_t stride) {
+  return RunPool(pool, x, *y, &*winner, stride, false,
+                 [](const auto& kernels) { return kernels.pool_max; });
+}
+
+ffi::Error TakeHandler(ffi::ThreadPool pool, In x, In winner, Out y,
+                       int64_t stride) {
+  return RunPool(pool, x, *y, &winner, stride, false,
+                 [](const auto& kernels) { return kernels.pool_take; });
+}
+
+ffi::Error PutHandler(ffi::ThreadPool pool, In g, In winner, Out dx,
+                      int64_t stride) {
+  return RunPool(pool, *dx, g, &winner, stride, true,
+                 [](const auto& kernels) { return kernels.pool_put; });
+}
+
+ffi::Error MeanHandler(ffi::ThreadPool pool, In x, Out y, int64_t stride) {
+  return RunPool(pool, x, *y, nullptr, stride, false,
+                 [](const auto& kernels) { return kernels.pool_mean; });
+}
+
+ffi::Error SpreadHandler(ffi::ThreadPool pool, In g, Out dx, int64_t stride) {
+  return RunPool(pool, *dx, g, nullptr, stride, true,
+                 [](const auto& kernels) { return kernels.pool_spread; });
+}
+
+// Normalisation.
+
+ffi::Error DescribeNormalize(const ffi::AnyBuffer& t, NormalizeShape* d) {
+  JNAS_RETURN_IF_ERROR(CheckRank("the input", t, 5));
+  const Shape size = ShapeOf(t);
+  *d = {size[0], size[1] * size[2] * size[3], size[4], 0};
+  // About as much of the input as the first-level cache holds.
+  d->blocks = DivideUp(d->positions * d->channels, 4096);
+  return ffi::Error::Success();
+}
+
+ffi::Error CheckStatistics(const char* name, const ffi::AnyBuffer& buffer,
+                           const NormalizeShape& d) {
+  JNAS_RETURN_IF_ERROR(CheckType(name, buffer, ffi::F32));
+  return CheckShape(name, buffer, {d.stacked, d.channels});
+}
+
+ffi::Error DescribePartial(const ffi::AnyBuffer& partial, NormalizeShape* d) {
+  JNAS_RETURN_IF_ERROR(CheckRank("the partial sums", partial, 4));
+  JNAS_RETURN_IF_ERROR(CheckType("the partial sums", partial, ffi::F32));
+  d->blocks = ShapeOf(partial)[1];
+  return CheckShape("the partial sums", partial,
+                    {d->stacked, d->blocks, 2, d->channels});
+}
+
+// Calls body(values, weight) for what each block has of each statistic:
+// values[0] and values[C], from `weight` positions.
+template <typename Body>
+void ForEachPartial(const NormalizeShape& d, const float* partial,
+                    int64_t stack, int64_t channel, Body body) {
+  for (int64_t b = 0; b < d.blocks; ++b) {
+    const int64_t weight =
+        (b + 1) * d.positions / d.blocks - b * d.positions / d.blocks;
+    body(partial + (stack * d.blocks + b) * 2 * d.channels + channel, weight);
+  }
+}
+
+ffi::Error MomentsHandler(ffi::ThreadPool pool, In x, Out mean, Out var,
+                          Out partial) {
+  NormalizeShape shape;
+  JNAS_RETURN_IF_ERROR(DescribeNormalize(x, &shape));
+  JNAS_RETURN_IF_ERROR(CheckStatistics("the mean", *mean, shape));
+  JNAS_RETURN_IF_ERROR(CheckStatistics("the variance", *var, shape));
+  JNAS_RETURN_IF_ERROR(DescribePartial(*partial, &shape));
+  float* sums = Data<float>(*partial);
+  ffi::Error wrong_type = ForType(x, [&](auto zero) {
+    using T = decltype(zero);
+    Normalize<T> d = {shape, Data<T>(x), nullptr, nullptr, sums};
+    ParallelFor(pool, d.stacked * d.blocks,
+                [&](int64_t i) { KernelsOf<T>().moments(d, i); });
+  });
+  if (wrong_type.failure()) return wrong_type;
+  // Joins the blocks' means and squared distances. Source: Chan, Golub and
+  // LeVeque, Updating formulae and a pairwise algorithm (1979), Eq. (1.5).
+  ParallelFor(pool, shape.stacked, [&](int64_t s) {
+    for (int64_t c = 0; c < shape.channels; ++c) {
+      double total = 0, squares = 0;
+      ForEachPartial(shape, sums, s, c, [&](const float* p, int64_t weight) {
+        total += static_cast<double>(p[0]) * weight;
+      });
+      const double centre = total / shape.positions;
+      ForEachPartial(shape, sums, s, c, [&](const float* p, int64_t weight) {
+        const double distance = p[0] - centre;
+        squares += p[shape.channels] + distance * distance * weight;
+      });
+      Data<float>(*mean)[s * shape.channels + c] = centre;
+      Data<float>(*var)[s * shape.channels + c] = squares / shape.positions;
+    }
+  });
+  return ffi::Error::Success();
+}
+
+ffi::Error ProductsHandler(ffi::ThreadPool pool, In t, In y, Out mean,
+                           Out second, Out partial) {
+  NormalizeShape shape;
+  JNAS_RETURN_IF_ERROR(DescribeNormalize(t, &shape));
+  JNAS_RETURN_IF_ERROR(CheckShape("y", y, ShapeOf(t)));
+  JNAS_RETURN_IF_ERROR(CheckType("y", y, t.element_type()));
+  JNAS_RETURN_IF_ERROR(CheckStatistics("the mean", *mean, shape));
+  JNAS_RETURN_IF_ERROR(CheckStatistics("the mean product", *second, shape));
+  JNAS_RETURN_IF_ERROR(DescribePartial(*partial, &shape));
+  float* sums = Data<float>(*partial);
+  ffi::Error wrong_type = ForType(t, [&](auto zero) {
+    using T = decltype(zero);
+    Normalize<T> d = {shape, Data<T>(t), Data<T>(y), nullptr, sums};
+    ParallelFor(pool, d.stacked * d.blocks,
+                [&](int64_t i) { KernelsOf<T>().products(d, i); });
+  });
+  if (wrong_type.failure()) return wrong_type;
+  ParallelFor(pool, shape.stacked, [&](int64_t s) {
+    for (int64_t c = 0; c < shape.channels; ++c) {
+      double first = 0, product = 0;
+      ForEachPartial(shape, sums, s, c, [&](const float* p, int64_t) {
+        first += p[0];
+        product += p[shape.channels];
+      });
+      Data<float>(*mean)[s * shape.channels + c] = first / shape.positions;
+      Data<float>(*second)[s * shape.channels + c] = product / shape.positions;
+    }
+  });
+  return ffi::Error::Success();
+}
+
+ffi::Error StandardizeHandler(ffi::ThreadPool pool, In x, In mean, In var,
+                              Out y, float eps) {
+  NormalizeShape shape;
+  JNAS_RETURN_IF_ERROR(DescribeNormalize(x, &shape));
+  JNAS_RETURN_IF_ERROR(CheckShape("the output", *y, ShapeOf(x)));
+  JNAS_RETURN_IF_ERROR(CheckType("the output", *y, x.element_type()));
+  JNAS_RETURN_IF_ERROR(CheckStatistics("the mean", mean, shape));
+  JNAS_RETURN_IF_ERROR(CheckStatistics("the variance", var, shape));
+  return ForType(x, [&](auto zero) {
+    using T = decltype(zero);
+    const Normalize<T> d = {shape,   Data<T>(x),       nullptr,
+                            Data<T>(*y), nullptr,      Data<float>(mean),
+                            nullptr, Data<float>(var), eps};
+    ParallelFor(pool, d.stacked * d.blocks,
+                [&](int64_t i) { KernelsOf<T>().standardize(d, i); });
+  });
+}
+
+ffi::Error ProjectHandler(ffi::ThreadPool pool, In t, In y, In mean, In second,
+                          In var, Out out, float eps) {
+  NormalizeShape shape;
+  JNAS_RETURN_IF_ERROR(DescribeNormalize(t, &shape));
+  JNAS_RETURN_IF_ERROR(CheckShape("y", y, ShapeOf(t)));
+  JNAS_RETURN_IF_ERROR(CheckType("y", y, t.element_type()));
+  JNAS_RETURN_IF_ERROR(CheckShape("the output", *out, ShapeOf(t)));
+  JNAS_RETURN_IF_ERROR(CheckType("the output", *out, t.element_type()));
+  JNAS_RETURN_IF_ERROR(CheckStatistics("the mean", mean, shape));
+  JNAS_RETURN_IF_ERROR(CheckStatistics("the mean product", second, shape));
+  JNAS_RETURN_IF_ERROR(CheckStatistics("the variance", var, shape));
+  return ForType(t, [&](auto zero) {
+    using T = decltype(zero);
+    const Normalize<T> d = {
+        shape,   Data<T>(t),        Data<T>(y),          Data<T>(*out),
+        nullptr, Data<float>(mean), Data<float>(second), Data<float>(var),
+        eps};
+    ParallelFor(pool, d.stacked * d.blocks,
+                [&](int64_t i) { KernelsOf<T>().project(d, i); });
+  });
+}
+
+// The memory that `Scratch` hands out. When a block of work needed several
+// chunks, one as large as all of them replaces them at its end.
+class Arena {
+ public:
+  void* Take(size_t size) {
+    size = (size + kAlignment - 1) / kAlignment * kAlignment;
+    if (chunks_.empty() || used_ + size > chunks_.back().size) {
+      chunks_.emplace_back(std::max(size, kSmallestChunk));
+      used_ = 0;
+    }
+    used_ += size;
+    return chunks_.back().begin() + used_ - size;
+  }
+
+  void Release() {
+    used_ = 0;
+    if (chunks_.size() < 2) return;
+    size_t total = 0;
+    for (const Chunk& chunk : chunks_) total += chunk.size;
+    chunks_.clear();
+    chunks_.emplace_back(total);
+  }
+
+ private:
+  static constexpr size_t kAlignment = 64;
+  static constexpr size_t kSmallestChunk = 64 * 1024;
+
+  struct Chunk {
+    explicit Chunk(size_t size)
+        : size(size), memory(new char[size + kAlignment]) {}
+    char* begin() const {
+      const auto address = reinterpret_cast<uintptr_t>(memory.get());
+      return memory.get() + (kAlignment - address % kAlignment);
+    }
+    size_t size;
+    std::unique_ptr<char[]> memory;
+  };
+  std::vector<Chunk> chunks_;
+  size_t used_ = 0;
+};
+
+thread_local Arena arena;
+
+}  // namespace
+
+Scratch::Scratch() = default;
+Scratch::~Scratch() { arena.Release(); }
+void* Scratch::TakeBytes(size_t size) { return arena.Take(size); }
+
+}  // namespace jnas
+
+// What the library exports: see library.py.
+
+extern "C" {
+
+int jnas_ffi_major() { return XLA_FFI_API_MAJOR; }
+int jnas_ffi_minor() { return XLA_FFI_API_MINOR; }
+const char* jnas_instruction_set() { return jnas::TargetName(); }
+}
+
+#define JNAS_BIND(handler) \
+  xla::ffi::Ffi::Bind().Ctx<xla::ffi::ThreadPool>() handler
+#define JNAS_ARG .Arg<xla::ffi::AnyBuffer>()
+#define JNAS_RET .Ret<xla::ffi::AnyBuffer>()
+#define JNAS_STRIDE .Attr<int64_t>("stride")
+#define JNAS_WINDOW JNAS_STRIDE.Attr<int64_t>("dilation")
+#define JNAS_EPS .Attr<float>("eps")
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(jnas_convolve, jnas::ConvolveHandler,
+                              JNAS_BIND(JNAS_ARG JNAS_ARG JNAS_RET JNAS_WINDOW));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(jnas_input_gradient, jnas::InputGradientHandler,
+                              JNAS_BIND(JNAS_ARG JNAS_ARG JNAS_RET JNAS_WINDOW));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    jnas_kernel_gradient, jnas::KernelGradientHandler,
+    JNAS_BIND(JNAS_ARG JNAS_ARG JNAS_RET JNAS_RET JNAS_WINDOW));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(jnas_pool_max, jnas::MaxHandler,
+                              JNAS_BIND(JNAS_ARG JNAS_RET JNAS_RET JNAS_STRIDE));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(jnas_pool_take, jnas::TakeHandler,
+                              JNAS_BIND(JNAS_ARG JNAS_ARG JNAS_RET JNAS_STRIDE));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(jnas_pool_put, jnas::PutHandler,
+                              JNAS_BIND(JNAS_ARG JNAS_ARG JNAS_RET JNAS_STRIDE));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(jnas_pool_mean, jnas::MeanHandler,
+                              JNAS_BIND(JNAS_ARG JNAS_RET JNAS_STRIDE));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(jnas_pool_spread, jnas::SpreadHandler,
+                              JNAS_BIND(JNAS_ARG JNAS_RET JNAS_STRIDE));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(jnas_moments, jnas::MomentsHandler,
+                              JNAS_BIND(JNAS_ARG JNAS_RET JNAS_RET JNAS_RET));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    jnas_products, jnas::ProductsHandler,
+    JNAS_BIND(JNAS_ARG JNAS_ARG JNAS_RET JNAS_RET JNAS_RET));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    jnas_standardize, jnas::StandardizeHandler,
+    JNAS_BIND(JNAS_ARG JNAS_ARG JNAS_ARG JNAS_RET JNAS_EPS));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    jnas_project, jnas::ProjectHandler,
+    JNAS_BIND(JNAS_ARG JNAS_ARG JNAS_ARG JNAS_ARG JNAS_ARG JNAS_RET JNAS_EPS));

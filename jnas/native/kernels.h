@@ -1,0 +1,119 @@
+// The kernels of one block of work each, compiled once per instruction set.
+//
+// An argument structure describes a whole operation; a kernel does the block
+// numbered `index` of it. Blocks are the same whatever the threads, and write
+// to disjoint places: results do not depend on timing.
+
+#ifndef JNAS_NATIVE_KERNELS_H_
+#define JNAS_NATIVE_KERNELS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace jnas {
+
+// The bits of a bfloat16, a type that C++17 has not got.
+struct bfloat16 {
+  uint16_t bits;
+};
+
+// x [S, B, H, W, C], kernel [T, k, k, C], y [T, B, OH, OW, C]. Target t
+// reads source t / (T / S). Padding centres the taps.
+struct DepthwiseShape {
+  int64_t sources, targets, batch, height, width, channels;
+  int64_t out_height, out_width, taps, stride, dilation;
+  int64_t bands, band_rows;  // the division of an image's rows into blocks
+  int64_t image_blocks;      // KernelGradient: of a source's images
+
+  int64_t padding() const { return dilation * (taps / 2); }
+};
+
+template <typename T>
+struct Depthwise : DepthwiseShape {
+  T* x;  // read by Convolve and KernelGradient, written by InputGradient
+  T* y;  // written by Convolve, read by the other two
+  const T* kernel;
+  float* partial;  // [image_blocks, T, k, k, C], KernelGradient only
+};
+
+// 3x3 windows, one cell of padding: x [B, H, W, C], y [B, OH, OW, C].
+struct PoolShape {
+  int64_t batch, height, width, channels, out_height, out_width, stride;
+};
+
+template <typename T>
+struct Pool : PoolShape {
+  T* x;
+  T* y;
+  uint8_t* winner;  // like y: the cell, 0 to 8, that is the maximum
+};
+
+// t, y and out [S, P, C].
+struct NormalizeShape {
+  int64_t stacked, positions, channels;
+  int64_t blocks;  // of a stacked image's positions
+};
+
+template <typename T>
+struct Normalize : NormalizeShape {
+  const T* t;
+  const T* y;
+  T* out;
+  float* partial;                    // [S, blocks, 2, C]
+  const float *mean, *second, *var;  // [S, C]; second: mean of t * y
+  float eps;
+};
+
+template <typename T>
+struct Kernels {
+  // Blocks: source, image, block of channels, band.
+  void (*convolve)(const Depthwise<T>&, int64_t index);
+  void (*input_gradient)(const Depthwise<T>&, int64_t index);
+  // Blocks: source, block of images.
+  void (*kernel_gradient)(const Depthwise<T>&, int64_t index);
+  // Blocks: image, row of what is written.
+  void (*pool_max)(const Pool<T>&, int64_t index);
+  void (*pool_take)(const Pool<T>&, int64_t index);
+  void (*pool_put)(const Pool<T>&, int64_t index);
+  void (*pool_mean)(const Pool<T>&, int64_t index);
+  void (*pool_spread)(const Pool<T>&, int64_t index);
+  // Blocks: stacked, block of positions.
+  void (*moments)(const Normalize<T>&, int64_t index);
+  void (*products)(const Normalize<T>&, int64_t index);
+  void (*standardize)(const Normalize<T>&, int64_t index);
+  void (*project)(const Normalize<T>&, int64_t index);
+};
+
+// The fastest kernels that this processor can run, and what they are for.
+template <typename T>
+const Kernels<T>& KernelsOf();
+const char* TargetName();
+
+// Channels are worked on in blocks of at most this many.
+inline constexpr int64_t kChannelBlock = 16;
+
+// Memory of the calling thread, kept from block to block and call to call.
+// One at a time in a thread.
+class Scratch {
+ public:
+  Scratch();
+  ~Scratch();
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+
+  // Returns uninitialised memory, aligned to 64 bytes, that lives as long as
+  // this object.
+  template <typename T>
+  T* Take(int64_t count) {
+    return static_cast<T*>(TakeBytes(count * sizeof(T)));
+  }
+
+ private:
+  void* TakeBytes(size_t size);
+};
+
+}  // namespace jnas
+
+#endif  // JNAS_NATIVE_KERNELS_H_

@@ -1,0 +1,120 @@
+"""Operations of a cell that XLA has no fast code for on CPU.
+
+Each is differentiable any number of times, forwards and backwards, and works
+under `jit`, `vmap`, `jax.checkpoint` and with the batch sharded over devices.
+Which code computes them is decided when a program is compiled: native kernels
+on CPU where they were built, shifted slices in XLA where not, and grouped
+convolution on other platforms.
+"""
+
+import chex
+
+from jnas.native import depthwise, library, normalization, pooling
+from jnas.types import Array
+
+
+def depthwise_conv(
+  x: Array, kernel: Array, *, stride: int, dilation: int
+) -> Array:
+  """Convolves each channel of each image with filters of its own.
+
+  The padding, `dilation * (k // 2)` on every side, centres the filter.
+
+  Args:
+    x: `[S, B, H, W, C]` images; S = 1, one input that all T targets share, or
+      S = T, one for each. Any S that divides T is taken: target t reads
+      source `t // (T // S)`.
+    kernel: `[T, k, k, C]` with k odd, of the type of x.
+    stride: at least 1, of both axes.
+    dilation: at least 1, of both axes.
+
+  Returns:
+    `[T, B, ceil(H / stride), ceil(W / stride), C]`.
+  """
+  chex.assert_rank([x, kernel], [5, 4])
+  chex.assert_type([x, kernel], float)
+  _check_window(stride=stride, dilation=dilation)
+  targets, *taps, channels = kernel.shape
+  if taps[0] != taps[1] or taps[0] % 2 == 0:
+    raise ValueError(f"kernel is {taps[0]}x{taps[1]}; use a square of odd size")
+  if channels != x.shape[-1]:
+    raise ValueError(
+      f"kernel has {channels} channels; the input has {x.shape[-1]}"
+    )
+  if not x.shape[0] or targets % x.shape[0]:
+    raise ValueError(
+      f"kernel has {targets} targets; use a multiple of the {x.shape[0]} inputs"
+    )
+  if x.dtype != kernel.dtype:
+    raise ValueError(
+      f"kernel is {kernel.dtype}; use the type of the input, {x.dtype}"
+    )
+  return depthwise.convolve(x, kernel, stride=stride, dilation=dilation)
+
+
+def max_pool(x: Array, *, stride: int) -> Array:
+  """Takes the maximum of 3x3 windows; padding never wins.
+
+  The gradient goes to the first maximum of a window in row-major order.
+
+  Args:
+    x: `[B, H, W, C]` images.
+    stride: at least 1, of both axes.
+
+  Returns:
+    `[B, ceil(H / stride), ceil(W / stride), C]`.
+  """
+  chex.assert_rank(x, 4)
+  chex.assert_type(x, float)
+  _check_window(stride=stride, dilation=1)
+  return pooling.max_pool(x, stride=stride)
+
+
+def avg_pool(x: Array, *, stride: int) -> Array:
+  """Averages 3x3 windows over the cells that lie inside the image.
+
+  Args:
+    x: `[B, H, W, C]` images.
+    stride: at least 1, of both axes.
+
+  Returns:
+    `[B, ceil(H / stride), ceil(W / stride), C]`.
+  """
+  chex.assert_rank(x, 4)
+  chex.assert_type(x, float)
+  _check_window(stride=stride, dilation=1)
+  return pooling.avg_pool(x, stride=stride)
+
+
+def normalize(x: Array, *, eps: float) -> tuple[Array, Array, Array]:
+  """Normalises each channel over the batch and the image, without affine.
+
+  With the batch sharded, the statistics are those of the global batch. All
+  three results are differentiable; running averages of the statistics are not
+  meant to be, so stop their gradient.
+
+  Args:
+    x: `[S, B, H, W, C]` images, each of the S stacked ones apart.
+    eps: added to the variance, positive.
+
+  Returns:
+    y, like x; mean and biased variance, `[S, C]`, float32 at least.
+  """
+  chex.assert_rank(x, 5)
+  chex.assert_type(x, float)
+  return normalization.normalize(x, eps=float(eps))
+
+
+def describe() -> str:
+  """Returns which code computes these operations on CPU, and why."""
+  status = library.load()
+  if status.is_loaded:
+    return f"native CPU kernels ({status.reason})"
+  return f"pure XLA ({status.reason})"
+
+
+def _check_window(*, stride: int, dilation: int) -> None:
+  if stride < 1 or dilation < 1:
+    raise ValueError(
+      f"stride {stride} and dilation {dilation}: both are at least 1"
+    )

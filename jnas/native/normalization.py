@@ -1,0 +1,170 @@
+"""Batch normalisation without affine, and its derivative.
+
+The Jacobian of y = (x - mean) / sqrt(var + eps) with respect to x is
+symmetric: the same map, here `project`, carries tangents forwards and
+gradients backwards. It needs y and var, not x.
+
+Source: Ioffe and Szegedy (arXiv:1502.03167), Algorithm 1 and Section 3.
+"""
+
+import math
+
+import jax.numpy as jnp
+from jax import lax
+from jax.interpreters import ad
+
+from jnas.native import library, primitive
+from jnas.types import Array
+
+# Numbers that a kernel sums in one go: what the first-level cache holds.
+_BLOCK_SIZE = 4096
+
+
+def normalize(x: Array, *, eps: float) -> tuple[Array, Array, Array]:
+  """`[S, B, H, W, C]` to (y of that shape, mean `[S, C]`, var `[S, C]`)."""
+  y, mean, var = _normalize_p.bind(x, eps=eps)
+  return y, mean, var
+
+
+def _project(t: Array, y: Array, var: Array, *, eps: float) -> Array:
+  """Applies the Jacobian at (y, var) to t, `[S, B, H, W, C]`."""
+  return _project_p.bind(t, y, var, eps=eps)
+
+
+def _normalize_xla(x, *, eps):
+  wide = x.astype(_statistics_type(x))
+  mean = _mean(wide)
+  centred = wide - mean
+  var = _mean(jnp.square(centred))
+  y = centred / jnp.sqrt(var + eps)
+  return [y.astype(x.dtype), mean[:, 0, 0, 0], var[:, 0, 0, 0]]
+
+
+def _project_xla(t, y, var, *, eps):
+  wide, y = t.astype(var.dtype), y.astype(var.dtype)
+  wide = wide - _mean(wide) - y * _mean(wide * y)
+  return (wide / _standard_deviation(var, eps)).astype(t.dtype)
+
+
+def _mean(x: Array) -> Array:
+  return jnp.mean(x, axis=(1, 2, 3), keepdims=True)
+
+
+def _standard_deviation(var: Array, eps: float) -> Array:
+  return jnp.sqrt(var + eps)[:, None, None, None, :]
+
+
+def _statistics_type(x):
+  return jnp.promote_types(x.dtype, jnp.float32)
+
+
+def _normalize_native(x, *, mesh_axes, eps):
+  statistic = ((x.shape[0], x.shape[-1]), jnp.float32)
+  mean, var, _ = library.call(
+    "jnas_moments", [statistic, statistic, _partial(x)], x
+  )
+  if mesh_axes:
+    # Devices hold equally many images; variances lack the means' own spread.
+    local = mean
+    mean = lax.pmean(local, mesh_axes)
+    var = lax.pmean(var + jnp.square(local - mean), mesh_axes)
+  y = library.call(
+    "jnas_standardize", [(x.shape, x.dtype)], x, mean, var, eps=eps
+  )[0]
+  return [y, mean, var]
+
+
+def _project_native(t, y, var, *, mesh_axes, eps):
+  statistic = (var.shape, jnp.float32)
+  mean, product, _ = library.call(
+    "jnas_products", [statistic, statistic, _partial(t)], t, y
+  )
+  if mesh_axes:
+    mean, product = lax.pmean((mean, product), mesh_axes)
+  return library.call(
+    "jnas_project", [(t.shape, t.dtype)], t, y, mean, product, var, eps=eps
+  )[0]
+
+
+def _partial(x):
+  """Returns shape and type of the sums over blocks of positions.
+
+  The blocks are fixed and their sums added in order, so that the result does
+  not depend on which thread is done first.
+  """
+  stacked, *positions, channels = x.shape
+  blocks = -(-math.prod(positions) * channels // _BLOCK_SIZE)
+  return (stacked, blocks, 2, channels), jnp.float32
+
+
+def _normalize_shapes(x, *, eps):
+  del eps
+  statistics = primitive.ShapedArray(
+    (x.shape[0], x.shape[-1]), _statistics_type(x)
+  )
+  return [primitive.ShapedArray(x.shape, x.dtype), statistics, statistics]
+
+
+def _project_shapes(t, y, var, *, eps):
+  del y, var, eps
+  return primitive.ShapedArray(t.shape, t.dtype)
+
+
+_normalize_p = primitive.make(
+  "normalize",
+  _normalize_shapes,
+  xla=_normalize_xla,
+  native=primitive.Native(_normalize_native, (1,), (1, None, None)),
+  multiple_results=True,
+)
+_project_p = primitive.make(
+  "normalize_project",
+  _project_shapes,
+  xla=_project_xla,
+  native=primitive.Native(_project_native, (1, 1, None), (1,)),
+)
+
+
+def _normalize_jvp(primals, tangents, *, eps):
+  (x,), (t,) = primals, tangents
+  y, mean, var = _normalize_p.bind(x, eps=eps)
+  if type(t) is ad.Zero:
+    zeros = [primitive.zero_tangent(value) for value in (y, mean, var)]
+    return [y, mean, var], zeros
+  wide = t.astype(var.dtype)
+  centred = y.astype(var.dtype) * _standard_deviation(var, eps)
+  y_dot = _project(t, y, var, eps=eps)
+  mean_dot = jnp.mean(wide, axis=(1, 2, 3))
+  var_dot = 2 * jnp.mean(centred * wide, axis=(1, 2, 3))
+  return [y, mean, var], [y_dot, mean_dot, var_dot]
+
+
+def _project_jvp_y(y_dot, t, y, var, *, eps):
+  """Differentiates -y mean(t y) / sqrt(var + eps) with respect to y."""
+  wide, y, y_dot = (a.astype(var.dtype) for a in (t, y, y_dot))
+  slope = -(y_dot * _mean(wide * y) + y * _mean(wide * y_dot))
+  return (slope / _standard_deviation(var, eps)).astype(t.dtype)
+
+
+def _project_jvp_var(var_dot, t, y, var, *, eps):
+  """Differentiates 1 / sqrt(var + eps) with respect to var."""
+  slope = -0.5 * var_dot / (var + eps)
+  out = _project(t, y, var, eps=eps).astype(var.dtype)
+  return (out * slope[:, None, None, None, :]).astype(t.dtype)
+
+
+def _project_transpose(ct, t, y, var, *, eps):
+  del t
+  if type(ct) is ad.Zero:
+    return None, None, None
+  return _project(ct, y, var, eps=eps), None, None
+
+
+ad.primitive_jvps[_normalize_p] = _normalize_jvp
+ad.defjvp(
+  _project_p,
+  lambda t_dot, t, y, var, *, eps: _project(t_dot, y, var, eps=eps),
+  _project_jvp_y,
+  _project_jvp_var,
+)
+ad.primitive_transposes[_project_p] = _project_transpose

@@ -1,0 +1,184 @@
+"""How a JAX primitive with lowerings of our own is made.
+
+An operation here is a primitive rather than a `custom_vjp`: its derivative
+rules are written once, in terms of other primitives, so that derivatives of
+every order, forward over reverse included, and `vmap` work whatever computes
+the values. A lowering is one of up to three functions of the same arrays,
+picked for the platform and the devices that a program is compiled for.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.core
+import jax.extend.core as jex_core
+import jax.numpy as jnp
+import numpy as np
+from jax.interpreters import ad, batching, mlir
+from jax.sharding import AxisType, PartitionSpec
+
+from jnas.native import library
+
+ShapedArray = jax.core.ShapedArray
+
+# The types of operands that kernels are compiled for.
+_NATIVE_TYPES = {np.dtype(t) for t in (jnp.float32, jnp.bfloat16, jnp.uint8)}
+
+
+class Native(NamedTuple):
+  """An operation in kernels, and how it is split over devices.
+
+  Attributes:
+    run: takes the operands, the parameters and `mesh_axes`, the names of the
+      axes the batch is split over, none on one device. The operands are this
+      device's share: what sums over the batch has to sum over `mesh_axes`.
+    batch_axes: each operand's axis of the batch, None where it has none.
+    out_batch_axes: the same of the results.
+  """
+
+  run: Callable
+  batch_axes: tuple[int | None, ...]
+  out_batch_axes: tuple[int | None, ...]
+
+
+def make(
+  name: str,
+  shapes: Callable[..., ShapedArray | list[ShapedArray]],
+  *,
+  xla: Callable,
+  native: Native,
+  accelerator: Callable | None = None,
+  multiple_results: bool = False,
+) -> jex_core.Primitive:
+  """Returns a primitive with its lowerings and its batching rule.
+
+  Under `vmap` the mapped axis is merged into axis 0 of every operand, and
+  split off axis 0 of every result; so axis 0 of an operand must be one over
+  which the operation is applied independently.
+
+  Args:
+    name: what a printed program calls it.
+    shapes: operands' shapes and parameters to those of the results.
+    xla: the operation in `jax.numpy`, used on CPU without native kernels,
+      and on every other platform if `accelerator` is not given.
+    native: the operation in kernels, for CPU where they were built.
+    accelerator: the operation in `jax.numpy` for every other platform.
+    multiple_results: whether the functions return lists.
+  """
+  prim = jex_core.Primitive(name)
+  prim.multiple_results = multiple_results
+  prim.def_abstract_eval(shapes)
+  prim.def_impl(functools.partial(_run_compiled, prim))
+  batching.primitive_batchers[prim] = functools.partial(_fold_into_axis_0, prim)
+  everywhere = mlir.lower_fun(accelerator or xla, multiple_results)
+  mlir.register_lowering(prim, everywhere)
+  on_cpu = functools.partial(
+    _lower_on_cpu, xla=xla, native=native, multiple_results=multiple_results
+  )
+  mlir.register_lowering(prim, on_cpu, "cpu")
+  return prim
+
+
+def fold(x: jax.Array, axis: int | None, size: int) -> jax.Array:
+  """Returns x with its mapped axis, of the given size, merged into axis 0."""
+  if axis is None:
+    x = jnp.broadcast_to(x[None], (size, *x.shape))
+  else:
+    x = jnp.moveaxis(x, axis, 0)
+  return x.reshape(size * x.shape[1], *x.shape[2:])
+
+
+def unfold(x: jax.Array, size: int) -> jax.Array:
+  """Returns x with a leading axis of the given size split off axis 0."""
+  return x.reshape(size, x.shape[0] // size, *x.shape[1:])
+
+
+def axis_size(args: Sequence, axes: Sequence[int | None]) -> int:
+  """Returns the length of an axis that not every array has."""
+  return next(
+    x.shape[a] for x, a in zip(args, axes, strict=True) if a is not None
+  )
+
+
+def zero_tangent(x: jax.Array) -> ad.Zero:
+  """Returns the symbolic zero tangent of a value."""
+  return ad.Zero(jax.typeof(x).to_tangent_aval())
+
+
+def _run_compiled(prim: jex_core.Primitive, *args, **params):
+  return _compile(prim, tuple(params.items()))(*args)
+
+
+@functools.cache
+def _compile(prim: jex_core.Primitive, params: tuple) -> Callable:
+  return jax.jit(functools.partial(prim.bind, **dict(params)))
+
+
+def _fold_into_axis_0(prim: jex_core.Primitive, args, axes, **params):
+  size = axis_size(args, axes)
+  args = [fold(x, axis, size) for x, axis in zip(args, axes, strict=True)]
+  out = prim.bind(*args, **params)
+  if not prim.multiple_results:
+    return unfold(out, size), 0
+  return [unfold(x, size) for x in out], [0] * len(out)
+
+
+def _lower_on_cpu(
+  ctx, *args, xla: Callable, native: Native, multiple_results: bool, **params
+):
+  """Lowers to kernels where they can be used, to XLA where not."""
+  run = None
+  if (
+    library.load().is_loaded
+    and _NATIVE_TYPES.issuperset(aval.dtype for aval in ctx.avals_in)
+    # An exported program has to run where these kernels are not.
+    and not ctx.module_context.lowering_parameters.for_export
+  ):
+    run = _split_over_devices(native, ctx, multiple_results)
+  return mlir.lower_fun(run or xla, multiple_results)(ctx, *args, **params)
+
+
+def _split_over_devices(native: Native, ctx, multiple_results: bool):
+  """Returns the operation in kernels for these devices, None if there is none.
+
+  XLA cannot split a kernel, so the batch is split here, over all devices: if
+  it was sharded, as in data parallelism, then nothing is moved.
+  """
+  context = ctx.module_context.axis_context
+  if isinstance(context, mlir.SPMDAxisContext):
+    # Inside a `shard_map` over all axes the operands are one device's.
+    if set(context.manual_axes) == set(context.mesh.axis_names):
+      return functools.partial(native.run, mesh_axes=())
+    return None
+  if not isinstance(context, mlir.ShardingContext):
+    return None
+  if context.num_devices == 1:
+    return functools.partial(native.run, mesh_axes=())
+  if axis_size(ctx.avals_in, native.batch_axes) % context.num_devices:
+    return None
+  mesh = jax.sharding.get_abstract_mesh()
+  if mesh.empty:
+    mesh = jax.sharding.AbstractMesh(
+      (context.num_devices,), ("data",), axis_types=(AxisType.Auto,)
+    )
+  out_specs = [_spec(axis, mesh) for axis in native.out_batch_axes]
+
+  def run(*args, **params):
+    return jax.shard_map(
+      functools.partial(native.run, mesh_axes=mesh.axis_names, **params),
+      mesh=mesh,
+      in_specs=tuple(_spec(axis, mesh) for axis in native.batch_axes),
+      out_specs=out_specs if multiple_results else out_specs[0],
+      check_vma=False,
+    )(*args)
+
+  return run
+
+
+def _spec(axis: int | None, mesh) -> PartitionSpec:
+  """Returns the spec that splits one axis, or none, over the whole mesh."""
+  if axis is None:
+    return PartitionSpec()
+  return PartitionSpec(*[None] * axis, mesh.axis_names)

@@ -1,0 +1,181 @@
+"""The walk over a cell's nodes and edges, by source node.
+
+All edges that leave a node read the same tensor, so each operation runs once
+for each *source*, with the edges' targets stacked. Supernet and derived net
+are walked by the same code: in the one the groups hold every edge, in the
+other those that the genotype names.
+
+Source: DESIGN.md, section 4, "batch by source node".
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from jnas import registry
+from jnas.genotype import Cell
+from jnas.ops import OPS, Op
+from jnas.spaces import Space
+from jnas.types import Array
+
+
+class Member(NamedTuple):
+  """One edge that an operation serves.
+
+  Attributes:
+    target: node that the edge enters.
+    edge: row of the mixing weights, -1 where there are none (derived nets).
+    column: column of the mixing weights, -1 where there are none.
+  """
+
+  target: int
+  edge: int = -1
+  column: int = -1
+
+
+class Group(NamedTuple):
+  """One operation on one source node, for all edges that use it.
+
+  Attributes:
+    source: the node that is read.
+    op: name of the operation.
+    members: the edges, in the order of the stack axis of the parameters.
+  """
+
+  source: int
+  op: str
+  members: tuple[Member, ...]
+
+
+class CellGraph(NamedTuple):
+  """Everything static about one cell.
+
+  Attributes:
+    num_inputs: input nodes.
+    num_nodes: intermediate nodes.
+    concat: nodes concatenated to the output.
+    groups: by source node, then in the order of first appearance.
+  """
+
+  num_inputs: int
+  num_nodes: int
+  concat: tuple[int, ...]
+  groups: tuple[Group, ...]
+
+
+def lookup(name: str) -> Op:
+  """The operation of this name or dotted path."""
+  return registry.resolve(name, OPS, "operation")
+
+
+def supernet_graph(space: Space, cell_type: str) -> CellGraph:
+  """All operations of all edges; those that contribute nothing are left out."""
+  connections = [
+    (source, name, Member(target, edge, column))
+    for edge, (source, target) in enumerate(space.edges)
+    for column, name in enumerate(space.ops[cell_type][edge])
+  ]
+  return CellGraph(
+    space.num_inputs, space.num_nodes, space.concat, _group(connections)
+  )
+
+
+def derived_graph(cell: Cell) -> CellGraph:
+  """The connections that a discrete cell names."""
+  connections = [
+    (source, name, Member(cell.num_inputs + node))
+    for node, incoming in enumerate(cell.nodes)
+    for name, source in incoming
+  ]
+  return CellGraph(
+    cell.num_inputs, len(cell.nodes), cell.concat, _group(connections)
+  )
+
+
+def _group(
+  connections: Sequence[tuple[int, str, Member]],
+) -> tuple[Group, ...]:
+  members: dict[tuple[int, str], list[Member]] = {}
+  for source, name, member in connections:
+    if not lookup(name).is_zero:
+      members.setdefault((source, name), []).append(member)
+  ordered = sorted(members.items(), key=lambda item: item[0][0])
+  return tuple(
+    Group(source, name, tuple(edges)) for (source, name), edges in ordered
+  )
+
+
+def split_weights(
+  graph: CellGraph, weights: Array
+) -> dict[tuple[int, str], Array]:
+  """The mixing weights of each group, cut once for all cells of a type.
+
+  Args:
+    graph: of the cell type.
+    weights: `[E, K]`, or `[B, E, K]` where each example has its own.
+
+  Returns:
+    By (source, operation): `[T]` or `[T, B]`.
+  """
+  by_edge = jnp.moveaxis(weights, (-2, -1), (0, 1))
+  parts = {}
+  for group in graph.groups:
+    rows = [by_edge[edge, column] for _, edge, column in group.members]
+    parts[group.source, group.op] = jnp.stack(rows)
+  return parts
+
+
+def walk(
+  graph: CellGraph,
+  inputs: Sequence[Array],
+  weights: Mapping[tuple[int, str], Array] | None,
+  *,
+  run: Callable[[Group, Array], Array],
+  stride: int,
+) -> Array:
+  """Runs a cell from its input nodes to its output.
+
+  A node without any incoming connection is a zero tensor and keeps its place
+  in the output (SPEC 2.9).
+
+  Source: DARTS, Eqs. (1) and (2).
+
+  Args:
+    graph: the cell.
+    inputs: one `[B, H, W, C]` for each input node.
+    weights: of each group, as `split_weights` gives them, or None where every
+      connection counts 1.
+    run: applies the operation of a group to `[B, H, W, C]`, giving
+      `[T or 1, B, H', W', C]`.
+    stride: of the edges that leave input nodes.
+
+  Returns:
+    `[B, H / stride, W / stride, C * len(concat)]`.
+  """
+  batch, height, width, channels = inputs[0].shape
+  shape = (batch, height // stride, width // stride, channels)
+  nodes: list[Array | None] = [*inputs, *([None] * graph.num_nodes)]
+  for source in range(len(nodes)):
+    x = nodes[source]
+    if x is None:
+      x = nodes[source] = jnp.zeros(shape, inputs[0].dtype)
+    # What reaches the same targets is added while still stacked: a few large
+    # additions instead of one for each edge and operation.
+    stacks: dict[tuple[int, ...], Array] = {}
+    for group in graph.groups:
+      if group.source != source:
+        continue
+      outputs = run(group, x)
+      if weights is not None:
+        part = weights[source, group.op].astype(outputs.dtype)
+        outputs = outputs * part.reshape(*part.shape, *[1] * (5 - part.ndim))
+      targets = tuple(member.target for member in group.members)
+      total = stacks.get(targets)
+      stacks[targets] = outputs if total is None else total + outputs
+    for targets, stack in stacks.items():
+      for index, target in enumerate(targets):
+        part = stack[min(index, stack.shape[0] - 1)]
+        total = nodes[target]
+        nodes[target] = part if total is None else total + part
+  return jnp.concatenate([nodes[node] for node in graph.concat], axis=-1)

@@ -1,0 +1,274 @@
+"""What an operation owes, and the layers operations are made of.
+
+An operation runs once for each *source* node of a cell and serves all edges
+that leave it: it maps `[S, B, H, W, C]` to `[T, B, H', W', C]`, where T is the
+number of edges and S is 1 (one source, shared) or T. Its parameters carry the
+same leading axis T. An operation without parameters may answer with a leading
+axis of 1, which then serves every edge.
+
+Source: SPEC 2.1; DESIGN.md, section 4, "batch by source node".
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jnas.native import lowering
+from jnas.ops import draws
+from jnas.types import Array, PRNGKey
+
+BATCH_NORM_EPS = 1e-5
+# PyTorch's momentum 0.1 is the weight of the new value, Flax's of the old one.
+BATCH_NORM_MOMENTUM = 0.9
+
+
+class Settings(NamedTuple):
+  """What every operation of a network has in common.
+
+  Attributes:
+    affine: whether batch norms have a trained scale and shift (derived nets).
+    pool_norm: whether pools are followed by a batch norm (supernets).
+  """
+
+  affine: bool
+  pool_norm: bool
+
+
+class Cost(NamedTuple):
+  """Static cost of one application to one image.
+
+  Source: SPEC 2.10.
+
+  Attributes:
+    params: trained numbers.
+    madds: multiply-adds of convolutions and linear layers.
+    norm_elements: outputs of batch norms.
+    relu_elements: outputs of ReLUs.
+  """
+
+  params: int = 0
+  madds: int = 0
+  norm_elements: int = 0
+  relu_elements: int = 0
+
+  def plus(self, *others: "Cost") -> "Cost":
+    """The costs of several things together."""
+    return Cost(*(sum(values) for values in zip(self, *others, strict=True)))
+
+  @property
+  def madds_ext(self) -> int:
+    """Multiply-adds as P-DARTS and PC-DARTS report them."""
+    return self.madds + 2 * self.norm_elements + self.relu_elements
+
+
+class Shape(NamedTuple):
+  """Height, width and channels of an operation's input."""
+
+  height: int
+  width: int
+  channels: int
+
+
+class Op(NamedTuple):
+  """A candidate operation that keeps the number of channels.
+
+  Attributes:
+    build: `(features, stride, targets, settings, name) -> nn.Module`, whose
+      call maps `(x [S, B, H, W, C], train=bool)` to `[T or 1, B, H', W', C]`
+      with H' = H / stride.
+    cost: `(input shape, stride, settings) -> Cost` of one edge.
+    parametric: whether it has weights to train at stride 1; a derived cell
+      without any such operation is a warning sign.
+    is_identity: whether, at stride 1, the output is the input; drop-path
+      leaves it alone.
+    is_zero: whether it contributes nothing and need not run.
+  """
+
+  build: Callable[..., nn.Module]
+  cost: Callable[[Shape, int, Settings], Cost]
+  parametric: bool = True
+  is_identity: bool = False
+  is_zero: bool = False
+
+
+def torch_uniform(fan_in: int) -> Callable[..., Array]:
+  """Initialiser uniform in +-1/sqrt(fan_in), PyTorch's default.
+
+  Source: SPEC 3.0.
+  """
+  limit = fan_in**-0.5
+
+  def init(key: PRNGKey, shape: Sequence[int], dtype: Any = jnp.float32):
+    return limit * draws.uniform(key, tuple(shape), dtype)
+
+  return init
+
+
+class Depthwise(nn.Module):
+  """Depthwise convolution, one kernel for each target, no bias.
+
+  Attributes:
+    targets: T.
+    kernel: odd side of the kernel.
+    stride: 1 or 2.
+    dilation: 1 or 2.
+  """
+
+  targets: int
+  kernel: int
+  stride: int = 1
+  dilation: int = 1
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    """Maps `[S, B, H, W, C]` to `[T, B, H', W', C]`."""
+    shape = (self.targets, self.kernel, self.kernel, x.shape[-1])
+    kernel = self.param("kernel", torch_uniform(self.kernel**2), shape)
+    return lowering.depthwise_conv(
+      x, kernel.astype(x.dtype), stride=self.stride, dilation=self.dilation
+    )
+
+
+class Pointwise(nn.Module):
+  """1x1 convolution, one kernel for each target, no bias.
+
+  Attributes:
+    targets: T.
+    features: output channels.
+  """
+
+  targets: int
+  features: int
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    """Maps `[S, B, H, W, Cin]` to `[T, B, H, W, features]`."""
+    shape = (self.targets, x.shape[-1], self.features)
+    kernel = self.param("kernel", torch_uniform(x.shape[-1]), shape)
+    kernel = kernel.astype(x.dtype)
+    if x.shape[0] == 1:
+      return jnp.einsum("bhwc,tcd->tbhwd", x[0], kernel)
+    return jnp.einsum("tbhwc,tcd->tbhwd", x, kernel)
+
+
+class Conv(nn.Module):
+  """Dense convolution, one kernel for each target, no bias.
+
+  Attributes:
+    targets: T.
+    features: output channels.
+    kernel: (height, width) of the kernel, each odd.
+    strides: (vertical, horizontal).
+  """
+
+  targets: int
+  features: int
+  kernel: tuple[int, int]
+  strides: tuple[int, int] = (1, 1)
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    """Maps `[S, B, H, W, Cin]` to `[T, B, H', W', features]`."""
+    height, width = self.kernel
+    shape = (self.targets, height, width, x.shape[-1], self.features)
+    fan_in = height * width * x.shape[-1]
+    kernel = self.param("kernel", torch_uniform(fan_in), shape)
+    kernel = kernel.astype(x.dtype)
+    # Explicit padding: with stride 2, "SAME" would pad (0, 1) on even sizes.
+    padding = [(height // 2, height // 2), (width // 2, width // 2)]
+    outputs = [
+      jax.lax.conv_general_dilated(
+        x[min(target, x.shape[0] - 1)],
+        kernel[target],
+        self.strides,
+        padding,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+      )
+      for target in range(self.targets)
+    ]
+    return jnp.stack(outputs)
+
+
+class BatchNorm(nn.Module):
+  """Batch norm over examples and pixels, separate for each target.
+
+  In training mode the statistics of the (global) batch are used; the running
+  ones move only where the caller makes `batch_stats` mutable.
+
+  Source: SPEC 2.1, "BatchNorm flags".
+  Choice: the running variance is the biased one, as in Flax; PyTorch's is
+  larger by n / (n - 1).
+
+  Attributes:
+    affine: whether a scale and a shift are trained.
+  """
+
+  affine: bool
+
+  @nn.compact
+  def __call__(self, x: Array, *, train: bool) -> Array:
+    """Normalises `[T, B, H, W, C]`."""
+    shape = (x.shape[0], x.shape[-1])
+    mean = self.variable("batch_stats", "mean", jnp.zeros, shape, jnp.float32)
+    var = self.variable("batch_stats", "var", jnp.ones, shape, jnp.float32)
+    if train:
+      y, batch_mean, batch_var = lowering.normalize(x, eps=BATCH_NORM_EPS)
+      moving = self.is_mutable_collection("batch_stats")
+      if moving and not self.is_initializing():
+        mean.value = _move(mean.value, batch_mean)
+        var.value = _move(var.value, batch_var)
+    else:
+      scale = jax.lax.rsqrt(var.value + BATCH_NORM_EPS).astype(x.dtype)
+      center = mean.value.astype(x.dtype)
+      y = (x - _per_channel(center)) * _per_channel(scale)
+    if self.affine:
+      scale = self.param("scale", nn.initializers.ones, shape)
+      bias = self.param("bias", nn.initializers.zeros, shape)
+      y = y * _per_channel(scale.astype(y.dtype))
+      y = y + _per_channel(bias.astype(y.dtype))
+    return y
+
+
+def _move(old: Array, new: Array) -> Array:
+  new = jax.lax.stop_gradient(new).astype(old.dtype)
+  return BATCH_NORM_MOMENTUM * old + (1 - BATCH_NORM_MOMENTUM) * new
+
+
+def _per_channel(values: Array) -> Array:
+  """`[T, C]` to `[T, 1, 1, 1, C]`."""
+  return values[:, None, None, None, :]
+
+
+def norm_cost(shape: Shape, settings: Settings) -> Cost:
+  """Cost of a batch norm on a tensor of this shape."""
+  elements = shape.height * shape.width * shape.channels
+  params = 2 * shape.channels if settings.affine else 0
+  return Cost(params=params, norm_elements=elements)
+
+
+def relu_cost(shape: Shape) -> Cost:
+  """Cost of a ReLU on a tensor of this shape."""
+  return Cost(relu_elements=shape.height * shape.width * shape.channels)
+
+
+def conv_cost(
+  output: Shape, *, kernel: tuple[int, int], fan_in_channels: int
+) -> Cost:
+  """Cost of a convolution without bias.
+
+  Args:
+    output: its output's shape.
+    kernel: (height, width).
+    fan_in_channels: input channels that one output channel sees; 1 if
+      depthwise.
+  """
+  params = kernel[0] * kernel[1] * fan_in_channels * output.channels
+  return Cost(params=params, madds=params * output.height * output.width)
+
+
+def strided(shape: Shape, stride: int) -> Shape:
+  """Shape after a stride, with the channels kept."""
+  return Shape(shape.height // stride, shape.width // stride, shape.channels)

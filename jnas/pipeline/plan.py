@@ -1,0 +1,123 @@
+"""What a run will take, before it is run; needs no images."""
+
+import time
+from typing import Any
+
+import jax
+
+from jnas import config as configs
+from jnas.nets import count
+from jnas.pipeline import bench, problem, search, stage
+from jnas.pipeline import evaluate as evaluate_stage
+from jnas.selection import random as random_selection
+from jnas.training import keys, steps
+from jnas.training.keys import Stage
+
+
+def run(config: configs.Config) -> dict[str, Any]:
+  """Plans the search and the evaluation of a config.
+
+  The steps are compiled and run once on random images: that is where memory
+  and time come from.
+
+  Returns:
+    The fields of `jnas plan --json`: sizes of the search at the top level, of
+    the evaluation under "evaluate", of the data under "data".
+
+  Raises:
+    ValueError: for bad input.
+  """
+  found = problem.prepare(config)
+  problem.search_net(found)
+  problem.check_evaluate(found)
+  problem.check_devices(config)
+  return {
+    **_plan_search(found),
+    "evaluate": _plan_evaluate(found),
+    "data": {
+      "name": found.info.name,
+      "train": found.num_train,
+      "valid": found.num_valid,
+      "test": found.info.num_test,
+      "image_shape": list(found.info.image_shape),
+      "classes": found.info.num_classes,
+    },
+    "devices": jax.device_count(),
+  }
+
+
+def _plan_search(found: problem.Problem) -> dict[str, Any]:
+  config = found.config.search
+  dataset = bench.random_dataset(found, config.batch_size)
+  parts = search.make(found, dataset)
+  base_key = keys.base(found.config.seed, Stage.SEARCH)
+  state = search.init_state(parts, base_key, found.info.image_shape)
+  params = count.count_params(state.params)
+  state, batch, _ = search.place(state, dataset.train, config.batch_size)
+  programs, peak_bytes = search.compile_programs(
+    parts, base_key, state, batch
+  )
+  began = time.perf_counter()
+  state = programs.arch_step(state, batch)
+  state, loss = programs.weight_step(state, batch)
+  jax.block_until_ready(loss)
+  step_s = time.perf_counter() - began
+  num_steps = config.epochs * parts.steps_per_epoch
+  height, _, channels = found.info.image_shape
+  return {
+    "params": params,
+    "madds": count.count_supernet(
+      found.space,
+      problem.search_plan(found),
+      size=height,
+      image_channels=channels,
+    ).madds,
+    "steps": num_steps,
+    "peak_bytes": peak_bytes,
+    "step_s": step_s,
+    "eta_s": step_s * num_steps,
+  }
+
+
+def _plan_evaluate(found: problem.Problem) -> dict[str, Any]:
+  """A random genotype stands for the one that will be found."""
+  config = found.config.evaluate
+  base_key = keys.base(found.config.seed, Stage.EVALUATE)
+  genotype = random_selection.sample(base_key, found.space)
+  dataset = bench.random_dataset(found, config.batch_size)
+  training = evaluate_stage.make(
+    found, dataset, problem.derived_net(found, genotype)
+  )
+  state = evaluate_stage.init_state(
+    training, base_key, found.info.image_shape
+  )
+  state, batch, _ = search.place(state, dataset.train, config.batch_size)
+  step = stage.compile_step(
+    "training step",
+    steps.make_train_step(training, base_key),
+    state,
+    batch,
+    donate_argnums=0,
+  )
+  peak_bytes = stage.peak_bytes(step)
+  began = time.perf_counter()
+  jax.block_until_ready(step(state, batch))
+  step_s = time.perf_counter() - began
+  num_steps = config.epochs * training.steps_per_epoch
+  height, _, channels = found.info.image_shape
+  counted = count.count_derived(
+    genotype,
+    problem.evaluate_plan(found),
+    size=height,
+    image_channels=channels,
+  )
+  networks = 1 + config.random_baselines
+  return {
+    "params": counted.params,
+    "madds": counted.madds,
+    "steps": num_steps,
+    "networks": networks,
+    "peak_bytes": peak_bytes,
+    "step_s": step_s,
+    "eta_s": step_s * num_steps * networks,
+  }

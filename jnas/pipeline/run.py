@@ -1,0 +1,35 @@
+"""All stages of a run, one after the other."""
+
+import pathlib
+
+from jnas import config as configs
+from jnas.pipeline import display, evaluate, problem, search
+from jnas.report import page
+
+
+def run(config: configs.Config, workdir: str | pathlib.Path) -> pathlib.Path:
+  """Searches, evaluates and reports; continues where a run was stopped.
+
+  Args:
+    config: of the run.
+    workdir: the run folder.
+
+  Returns:
+    The report's page.
+
+  Raises:
+    ValueError: for bad input, before anything is compiled or written.
+    stage.Stopped: if a signal asked to stop; the state is saved.
+  """
+  # What the last stage needs is checked before the first one takes hours.
+  problem.check_evaluate(problem.prepare(config))
+  search.run(config, workdir)
+  result = evaluate.run(config, workdir)
+  path = page.write(pathlib.Path(workdir))
+  accuracy = result.summary["test_accuracy"]
+  display.say(f"searched cell, retrained: test accuracy {accuracy:.2%}")
+  for index, baseline in enumerate(result.baselines):
+    accuracy = baseline["test_accuracy"]
+    display.say(f"random cell {index}, alike: test accuracy {accuracy:.2%}")
+  display.say(f"report: {path}")
+  return path

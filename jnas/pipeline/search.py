@@ -1,0 +1,508 @@
+"""The search stage: config to genotype.
+
+Source: DARTS, Algorithm 1; SPEC 3.0 and 3.1.
+"""
+
+import contextlib
+import dataclasses
+import pathlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jnas import config as configs
+from jnas import genotype as genotypes
+from jnas.data import loader
+from jnas.data.base import Dataset, Split
+from jnas.functional import mixing, schedules
+from jnas.genotype import Genotype
+from jnas.nets import count
+from jnas.ops import draws
+from jnas.pipeline import display, folder, problem, stage
+from jnas.selection import magnitude
+from jnas.spaces import SKIP, Space
+from jnas.training import (
+  checkpoint,
+  keys,
+  loop,
+  memory,
+  metrics,
+  optim,
+  preemption,
+  sharding,
+  steps,
+)
+from jnas.training.keys import Purpose, Stage
+from jnas.training.state import SearchState
+from jnas.types import CellWeights
+
+# The newest checkpoint may be damaged; another one to walk back to.
+KEPT_CHECKPOINTS = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchResult:
+  """What a search found.
+
+  Attributes:
+    genotype: the derived cells.
+    summary: the last record of search/metrics.jsonl.
+  """
+
+  genotype: Genotype
+  summary: dict[str, Any]
+
+
+class Programs(NamedTuple):
+  """Compiled steps of a search.
+
+  Attributes:
+    arch_step: `(state, batch) -> state`.
+    weight_step: `(state, batch) -> (state, loss)`.
+    evaluate: `(params, batch_stats, weights, batch, mask) -> sums`.
+    probs: `(arch, step) -> CellWeights`, what the method believes.
+  """
+
+  arch_step: Callable[..., SearchState]
+  weight_step: Callable[..., tuple[SearchState, jax.Array]]
+  evaluate: Callable[..., metrics.MetricSums]
+  probs: Callable[..., CellWeights]
+
+
+def run(config: configs.Config, workdir: str | pathlib.Path) -> SearchResult:
+  """Searches, or continues a search, or returns one that is finished.
+
+  Args:
+    config: of the run.
+    workdir: the run folder.
+
+  Returns:
+    The genotype, also in genotype.json, and the summary.
+
+  Raises:
+    ValueError: for bad input, before anything is compiled or written.
+    stage.Stopped: if a signal asked to stop; the state is saved.
+  """
+  run_folder = folder.open_run(config, workdir)
+  finished = folder.summary(run_folder.search)
+  if finished is not None and run_folder.genotype.exists():
+    return SearchResult(genotypes.load(run_folder.genotype), finished)
+  found = problem.prepare(config)
+  problem.search_net(found)
+  problem.check_devices(config)
+  dataset = problem.load_data(found)
+  run_folder.create()
+  with preemption.StopFlag() as stop:
+    return _search(found, dataset, run_folder, stop)
+
+
+def make(found: problem.Problem, dataset: Dataset) -> steps.Search:
+  """The static parts of a search's steps."""
+  config = found.config.search
+  steps_per_epoch = loader.steps_per_epoch(found.num_train, config.batch_size)
+  return steps.Search(
+    net=problem.search_net(found),
+    space=found.space,
+    method=found.method,
+    settings=found.settings,
+    images=found.images(dataset, cutout=0),
+    params_tx=optim.sgd(config, steps_per_epoch=steps_per_epoch),
+    arch_tx=optim.adam_with_l2(config),
+    arch_moves_statistics=config.arch_moves_statistics,
+    num_epochs=config.epochs,
+    steps_per_epoch=steps_per_epoch,
+  )
+
+
+def init_state(
+  search: steps.Search, base_key: jax.Array, image_shape: tuple[int, int, int]
+) -> SearchState:
+  """The state before the first step."""
+  space = search.space
+  shape = (len(space.edges), space.num_ops)
+  weights = {name: jnp.zeros(shape) for name in space.cell_types}
+  images = jnp.zeros((1, *image_shape))
+
+  def init(key: jax.Array) -> Any:
+    streams = {"params": key, "noise": key}
+    return search.net.init(streams, images, weights, train=True)
+
+  variables = draws.initialize(init, keys.key_for(base_key, Purpose.INIT))
+  arch = search.method.init(
+    search.settings, keys.key_for(base_key, Purpose.ARCH_INIT), space
+  )
+  return SearchState(
+    step=jnp.zeros((), jnp.int32),
+    params=variables["params"],
+    batch_stats=variables["batch_stats"],
+    params_opt=jax.jit(search.params_tx.init)(variables["params"]),
+    arch=arch,
+    arch_opt=search.arch_tx.init(arch),
+    sums=metrics.zero_sums(),
+  )
+
+
+def split(found: problem.Problem, dataset: Dataset) -> tuple[Split, Split]:
+  """Images for the weights, images for the architecture; never test images."""
+  if dataset.valid is not None:
+    return dataset.train, dataset.valid
+  key = keys.key_for(keys.base(found.config.seed, Stage.SEARCH), Purpose.SPLIT)
+  parts = loader.bilevel_split(
+    key, len(dataset.train), 1 - found.config.data.valid_fraction
+  )
+  train, valid = (
+    Split(dataset.train.images[index], dataset.train.labels[index])
+    for index in parts
+  )
+  return train, valid
+
+
+def compile_programs(
+  search: steps.Search,
+  base_key: jax.Array,
+  state: SearchState,
+  batch: loader.Batch,
+) -> tuple[Programs, int]:
+  """Compiles every step of a search; also gives the largest peak memory."""
+  arch_step = stage.compile_step(
+    "architecture step",
+    steps.make_arch_step(search, base_key),
+    state,
+    batch,
+    donate_argnums=0,
+  )
+  weight_step = stage.compile_step(
+    "weight step",
+    steps.make_weight_step(search, base_key),
+    state,
+    batch,
+    donate_argnums=0,
+  )
+
+  def probs(arch: Any, step: jax.Array) -> CellWeights:
+    return search.method.probs(
+      search.settings, arch, search.space, search.progress(step)
+    )
+
+  probs = jax.jit(probs)
+  mask = jnp.ones(batch["labels"].shape, jnp.float32)
+  mask = jax.device_put(mask, batch["labels"].sharding)
+  evaluate = stage.compile_step(
+    "validation",
+    steps.make_search_eval(search),
+    state.params,
+    state.batch_stats,
+    probs(state.arch, state.step),
+    batch,
+    mask,
+  )
+  programs = Programs(arch_step, weight_step, evaluate, probs)
+  return programs, stage.peak_bytes(arch_step, weight_step, evaluate)
+
+
+def place(
+  state: SearchState, dataset: Split, batch_size: int
+) -> tuple[SearchState, loader.Batch, jax.sharding.NamedSharding]:
+  """The state on every device, a first batch, and how batches are split."""
+  mesh = sharding.make_mesh()
+  batch_sharding = sharding.split(mesh)
+  state = jax.device_put(state, sharding.replicated(mesh))
+  resident = loader.put(
+    Split(dataset.images[:batch_size], dataset.labels[:batch_size]),
+    sharding=batch_sharding,
+  )
+  order = np.arange(batch_size, dtype=np.int32)[None]
+  batch = next(loader.batches(resident, order, sharding=batch_sharding))
+  return state, batch, batch_sharding
+
+
+def _search(
+  found: problem.Problem,
+  dataset: Dataset,
+  run_folder: folder.RunFolder,
+  stop: preemption.StopFlag,
+) -> SearchResult:
+  config = found.config.search
+  # --- what is fixed: data, steps, compiled programs
+  search = make(found, dataset)
+  base_key = keys.base(found.config.seed, Stage.SEARCH)
+  train, valid = split(found, dataset)
+  state = init_state(search, base_key, dataset.image_shape)
+  state, batch, batch_sharding = place(state, train, config.batch_size)
+  programs, peak_bytes = compile_programs(search, base_key, state, batch)
+  train_data = loader.put(train, sharding=batch_sharding)
+  valid_data = loader.put(valid, sharding=batch_sharding)
+  file = metrics.MetricsFile(run_folder.search / "metrics.jsonl")
+  title = f"search {found.config.name}"
+  total_steps = config.epochs * search.steps_per_epoch
+
+  with contextlib.ExitStack() as stack:
+    checkpoints = stack.enter_context(
+      checkpoint.Checkpoints(
+        run_folder.search / "checkpoints",
+        config_hash=run_folder.hash,
+        keep=KEPT_CHECKPOINTS,
+      )
+    )
+    # --- where to begin
+    restored = checkpoints.restore(state)
+    first_step, meta = 0, {"seconds": 0.0}
+    if restored is None:
+      file.truncate_after(None)
+      file.write(_header(found))
+    else:
+      first_step, state, meta = restored.step, restored.state, restored.meta
+      file.truncate_after(first_step)
+      display.say(f"search: going on from step {first_step} of {total_steps}")
+    clock = stage.Clock(meta["seconds"])
+    saver = stage.Saver(checkpoints, stop, seconds=config.checkpoint_seconds)
+    bar = stack.enter_context(display.progress(title, total_steps))
+
+    def advance(state: SearchState, both: Any):
+      train_batch, valid_batch = both
+      state = programs.arch_step(state, valid_batch)
+      return programs.weight_step(state, train_batch)
+
+    def after_step(state: SearchState, step: int, loss: float) -> None:
+      bar.update(step, loss)
+      # An epoch's last state is saved below, after the epoch's record.
+      if step % search.steps_per_epoch:
+        saver.after_step(step, state, {"seconds": clock.seconds})
+
+    # --- epochs
+    for epoch in range(first_step // search.steps_per_epoch, config.epochs):
+      begin = epoch * search.steps_per_epoch
+      done = max(first_step - begin, 0)
+      epoch_clock = stage.Clock(0.0)
+      orders = _orders(
+        search, base_key, epoch, (len(train), len(valid)), config.batch_size
+      )
+      train_batches, valid_batches = (
+        loader.batches(part, order, start=done, sharding=batch_sharding)
+        for part, order in zip((train_data, valid_data), orders, strict=True)
+      )
+      with jax.transfer_guard("disallow"):
+        state = loop.run_steps(
+          state,
+          zip(train_batches, valid_batches, strict=True),
+          advance=advance,
+          after_step=after_step,
+          first_step=begin + done,
+        )
+      record = {
+        "kind": "epoch",
+        "epoch": epoch,
+        "step": begin + search.steps_per_epoch,
+        **_train_record(found, search, state, epoch),
+      }
+      seconds = epoch_clock.seconds
+      images = 2 * config.batch_size * (search.steps_per_epoch - done)
+      last = epoch == config.epochs - 1
+      if last or (epoch + 1) % config.valid_every == 0:
+        record |= _valid_record(
+          found, programs, state, valid_data, batch_sharding
+        )
+      record |= {"images_per_s": images / seconds, "seconds": clock.seconds}
+      file.write(record)
+      display.say(_epoch_line(title, record, config.epochs))
+      state = state._replace(
+        sums=jax.device_put(metrics.zero_sums(), state.step.sharding)
+      )
+      saver.save(record["step"], state, {"seconds": clock.seconds})
+      saver.after_step(record["step"], state, {"seconds": clock.seconds})
+
+    # --- what was found
+    genotype = found.selector(_probs(programs, state), found.space)
+    genotypes.save(
+      run_folder.genotype,
+      genotype,
+      provenance=folder.provenance(run_folder, total_steps),
+    )
+    if not problem.parametric_ops(genotype):
+      display.warn(
+        "no operation of the derived cells has weights to train: the search "
+        "collapsed to skips and pools"
+      )
+    summary = {
+      "kind": "summary",
+      **_last_epoch(file),
+      "genotype": genotypes.to_dict(genotype),
+      "epochs": config.epochs,
+      "steps": total_steps,
+      "params": count.count_params(state.params),
+      "peak_bytes": peak_bytes,
+      "rss_bytes": memory.rss_peak_bytes(),
+      "seconds": clock.seconds,
+    }
+    file.write(summary)
+  return SearchResult(genotype, summary)
+
+
+def _orders(
+  search: steps.Search,
+  base_key: jax.Array,
+  epoch: int,
+  sizes: tuple[int, int],
+  batch_size: int,
+) -> tuple[np.ndarray, np.ndarray]:
+  """The order of training and of validation images in an epoch.
+
+  There is one validation batch for each training batch; a validation split
+  with fewer whole batches is passed over several times, each time shuffled
+  anew.
+  """
+  num_train, num_valid = sizes
+  per_pass = loader.steps_per_epoch(num_valid, batch_size)
+  passes = -(-search.steps_per_epoch // per_pass)
+  train_key = keys.key_for(base_key, Purpose.TRAIN_ORDER, epoch)
+  valid_orders = [
+    loader.epoch_order(
+      keys.key_for(base_key, Purpose.VALID_ORDER, epoch * passes + index),
+      num_valid,
+      batch_size,
+    )
+    for index in range(passes)
+  ]
+  return (
+    loader.epoch_order(train_key, num_train, batch_size),
+    np.concatenate(valid_orders)[: search.steps_per_epoch],
+  )
+
+
+def _header(found: problem.Problem) -> dict[str, Any]:
+  edges = [list(edge) for edge in found.space.edges]
+  ops = {name: lists for name, lists in found.space.ops.items()}
+  return {
+    "kind": "header",
+    "edges": {name: edges for name in found.space.cell_types},
+    "ops": ops,
+    "split_sizes": {"train": found.num_train, "valid": found.num_valid},
+  }
+
+
+def _probs(programs: Programs, state: SearchState) -> CellWeights:
+  """What the method believed in the last step, on the host."""
+  return jax.device_get(programs.probs(state.arch, state.step - 1))
+
+
+def _train_record(
+  found: problem.Problem, search: steps.Search, state: SearchState, epoch: int
+) -> dict[str, Any]:
+  means = metrics.mean(state.sums)
+  config = found.config.search
+  lr = schedules.cosine(
+    jnp.asarray(epoch),
+    start=config.lr,
+    end=config.lr_min,
+    num_epochs=config.epochs,
+  )
+  return {
+    "train_loss": means.loss,
+    "train_accuracy": means.accuracy,
+    "weights_lr": float(lr),
+    "arch_lr": config.arch_lr,
+  }
+
+
+def _valid_record(
+  found: problem.Problem,
+  programs: Programs,
+  state: SearchState,
+  valid_data: loader.Resident,
+  batch_sharding: jax.sharding.NamedSharding,
+) -> dict[str, Any]:
+  """Supernet and child on the validation split, and what the cells hold."""
+  weights = _probs(programs, state)
+  genotype = found.selector(weights, found.space)
+  child = magnitude.chosen_weights(genotype, found.space)
+  supernet_means, child_means = (
+    _measure(found, programs, state, weights, valid_data, batch_sharding)
+    for weights in (weights, child)
+  )
+  cells = {"normal": genotype.normal, "reduce": genotype.reduce}
+  counts = {name: op_counts(cells[name]) for name in found.space.cell_types}
+  return {
+    "valid_loss": supernet_means.loss,
+    "valid_accuracy": supernet_means.accuracy,
+    "child_loss": child_means.loss,
+    "child_accuracy": child_means.accuracy,
+    "gap": supernet_means.accuracy - child_means.accuracy,
+    "entropy": _entropies(weights, found.space),
+    "op_counts": counts,
+    "skip_share": {
+      name: ops.get(SKIP, 0) / max(sum(ops.values()), 1)
+      for name, ops in counts.items()
+    },
+    "mixing": weights,
+    "genotype": genotypes.to_dict(genotype),
+  }
+
+
+def op_counts(cell: genotypes.Cell | None) -> dict[str, int]:
+  """How often each operation occurs in a cell."""
+  names = [name for node in cell.nodes for name, _ in node] if cell else []
+  return {name: names.count(name) for name in sorted(set(names))}
+
+
+def _entropies(weights: CellWeights, space: Space) -> dict[str, float]:
+  return {
+    name: float(
+      mixing.relative_entropy(
+        jnp.asarray(weights[name]), jnp.asarray(space.mask(name))
+      )
+    )
+    for name in space.cell_types
+  }
+
+
+def _measure(
+  found: problem.Problem,
+  programs: Programs,
+  state: SearchState,
+  weights: CellWeights,
+  valid_data: loader.Resident,
+  batch_sharding: jax.sharding.NamedSharding,
+) -> metrics.Means:
+  """Means over the whole validation split, batch norms as they will be used."""
+  placed = jax.device_put(weights, state.step.sharding)
+  order = loader.eval_batches(
+    valid_data.labels.shape[0], found.config.search.batch_size
+  )
+  sums = None
+  for batch, mask in zip(
+    loader.batches(valid_data, order.index, sharding=batch_sharding),
+    order.mask,
+    strict=True,
+  ):
+    part = programs.evaluate(
+      state.params,
+      state.batch_stats,
+      placed,
+      batch,
+      jax.device_put(mask, batch_sharding),
+    )
+    sums = part if sums is None else metrics.add(sums, part)
+  return metrics.mean(sums)
+
+
+def _last_epoch(file: metrics.MetricsFile) -> dict[str, Any]:
+  """The results that a summary repeats from the last epoch."""
+  names = ("valid_accuracy", "child_accuracy", "gap", "train_accuracy")
+  last = [record for record in file.read() if record["kind"] == "epoch"][-1]
+  return {name: last[name] for name in names}
+
+
+def _epoch_line(title: str, record: dict[str, Any], epochs: int) -> str:
+  line = (
+    f"{title}: epoch {record['epoch'] + 1} of {epochs}, "
+    f"train {record['train_accuracy']:.1%}"
+  )
+  if "valid_accuracy" not in record:
+    return line
+  return (
+    f"{line}, valid {record['valid_accuracy']:.1%}, "
+    f"child {record['child_accuracy']:.1%}"
+  )

@@ -1,0 +1,167 @@
+"""What a run found, in words, and what to beware of."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from jnas.genotype import Cell
+from jnas.report import folder, stats, tables
+
+
+class Tile(NamedTuple):
+  """A number to be seen first.
+
+  Attributes:
+    label: what it is.
+    value: the number.
+    note: what to know about it.
+  """
+
+  label: str
+  value: str
+  note: str
+
+
+def status(run: folder.Run) -> str:
+  """How far the run has come."""
+  if run.search is None or not run.search.epochs:
+    return "the search has not ended its first epoch"
+  if not run.search.summary:
+    return f"search: epoch {tables.progress(run.search, run, 'search')}"
+  if run.searched is None or not run.searched.log.epochs:
+    return "search ended, retraining not begun"
+  for network in run.networks:
+    if not network.log.summary:
+      done = tables.progress(network.log, run, "evaluate")
+      return f"retraining ({network.name}): epoch {done}"
+  return "complete"
+
+
+def headline(run: folder.Run) -> str:
+  """The finding, in a sentence."""
+  searched = run.searched
+  accuracy = tables.final_accuracy(searched.log) if searched else math.nan
+  if searched is None or not math.isfinite(accuracy):
+    return _search_headline(run)
+  reached = tables.percent(accuracy)
+  if not searched.log.summary:
+    done = tables.progress(searched.log, run, "evaluate")
+    return f"The cell found is at {reached} test accuracy after epoch {done}."
+  text = f"The cell found reaches {reached} test accuracy"
+  random = baseline(run)
+  if not random.count:
+    return f"{text}."
+  difference = accuracy - random.mean
+  side = "above" if difference >= 0 else "below"
+  gap = f"{abs(100 * difference):.2f} points {side}"
+  if random.count == 1:
+    return f"{text}, {gap} a random one trained alike."
+  return f"{text}, {gap} the mean of {random.count} random ones trained alike."
+
+
+def baseline(run: folder.Run) -> stats.Summary:
+  """Test accuracies of the random genotypes whose training has ended."""
+  return stats.summarize(
+    tables.final_accuracy(network.log)
+    for network in run.baselines
+    if network.log.summary
+  )
+
+
+def tiles(run: folder.Run) -> list[Tile]:
+  """The numbers to be seen first, those that are known."""
+  found = []
+  searched = run.searched
+  if searched and searched.log.epochs:
+    log = searched.log
+    accuracy = tables.final_accuracy(log)
+    images = folder.number(log.header, "split_sizes", "test")
+    error = stats.accuracy_error(accuracy, images)
+    note = tables.split_note(log, "test")
+    if math.isfinite(error):
+      note = f"± {100 * error:.2f} ({note})"
+    found.append(Tile("Test accuracy", tables.percent(accuracy), note))
+  random = baseline(run)
+  if random.count:
+    note = "one random cell, trained alike"
+    if random.count > 1:
+      note = (
+        f"mean of {random.count} random cells, deviation"
+        f" {100 * random.deviation:.2f}, best {tables.percent(random.best)}"
+      )
+    found.append(Tile("Random", tables.percent(random.mean), note))
+  if searched and searched.log.summary:
+    summary = searched.log.summary
+    madds = tables.short_count(folder.number(summary, "madds"))
+    params = tables.short_count(folder.number(summary, "params"))
+    found.append(Tile("Parameters", params, f"{madds} multiply-adds"))
+  if run.search and run.search.epochs:
+    spent = tables.duration(tables.seconds(run.search))
+    done = tables.progress(run.search, run, "search")
+    found.append(Tile("Search", spent, f"{done} epochs"))
+  return [tile for tile in found if tile.value != tables.UNKNOWN]
+
+
+def warnings(run: folder.Run) -> list[str]:
+  """What a reader should beware of."""
+  found = []
+  for cell_type, cell in (run.genotype.cells() if run.genotype else {}).items():
+    if not cell.has_parameters():
+      found.append(
+        f"The {cell_type} cell has lost every operation with weights:"
+        f" {_list_ops(cell)} remain. A search that collapses ends like this."
+      )
+    if not cell.is_connected():
+      found.append(f"The output of the {cell_type} cell depends on no input.")
+  for network in run.networks:
+    if network.log.summary.get("inherited") is True:
+      found.append(
+        f"The {network.name} network started from the supernet's weights."
+      )
+  logs = [("search", run.search)] if run.search else []
+  logs += [(f"retraining ({n.name})", n.log) for n in run.networks]
+  for stage, log in logs:
+    broken = _not_finite(log)
+    if broken:
+      found.append(f"In the {stage} not finite: {', '.join(broken)}.")
+  ended = [n for n in run.networks if n.log.summary]
+  if ended and not any(network.is_baseline for network in ended):
+    found.append(
+      "No random cell has been trained alike yet: the accuracy alone does not"
+      " say what the search was worth."
+    )
+  return found + [fault[:1].upper() + fault[1:] + "." for fault in run.faults]
+
+
+def _search_headline(run: folder.Run) -> str:
+  log = run.search
+  if log is None or not log.epochs:
+    return "The search has not ended its first epoch."
+  done = tables.progress(log, run, "search")
+  child = _latest(log.values("child_accuracy"))
+  where = "has found a cell" if log.summary else f"is at epoch {done}"
+  if not math.isfinite(child):
+    return f"The search {where}."
+  return (
+    f"The search {where}; with the supernet's weights its cell gives"
+    f" {tables.percent(child)} on the valid split."
+  )
+
+
+def _latest(values: Sequence[float]) -> float:
+  return next((v for v in reversed(values) if math.isfinite(v)), math.nan)
+
+
+def _list_ops(cell: Cell) -> str:
+  counts = sorted(cell.op_counts().items(), key=lambda item: -item[1])
+  return ", ".join(f"{number} × {op}" for op, number in counts) or "no ones"
+
+
+def _not_finite(log: folder.Log) -> list[str]:
+  """Metrics that were written as NaN or infinite, and since which epoch."""
+  first: dict[str, int] = {}
+  for epoch in log.epochs:
+    for name, value in epoch.items():
+      if isinstance(value, float) and not math.isfinite(value):
+        first.setdefault(name, epoch["epoch"])
+  return [f"{name} (epoch {epoch})" for name, epoch in first.items()]

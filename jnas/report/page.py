@@ -1,0 +1,101 @@
+"""The report: one self-contained page and its pictures, from a run folder.
+
+The page needs no network and no other file. It reads what the stages wrote and
+can be written again at any time, also while the run is under way.
+"""
+
+import os
+import pathlib
+import tempfile
+
+from jnas.report import (
+  cells,
+  folder,
+  heatmaps,
+  mixing,
+  plots,
+  sections,
+  theme,
+)
+
+_HERE = pathlib.Path(__file__).parent
+
+
+def write(run_folder: str | os.PathLike[str]) -> pathlib.Path:
+  """Writes report/ of a run folder; returns the path of its index.html.
+
+  Every file is replaced whole, the page last.
+
+  Raises:
+    FileNotFoundError: there is no such folder.
+    ValueError: it is not a run folder.
+  """
+  path = pathlib.Path(run_folder)
+  run = folder.read(path)
+  pictures = draw(run)
+  report = path / "report"
+  report.mkdir(exist_ok=True)
+  for name, picture in pictures.items():
+    _replace(report / f"{name}.svg", picture.svg.encode())
+    _replace(report / f"{name}.png", picture.png)
+  for cell_type, cell in (run.genotype.cells() if run.genotype else {}).items():
+    dot = cells.to_dot(cell, f"{run.name} {cell_type}")
+    _replace(report / f"cell_{cell_type}.dot", dot.encode())
+  index = report / "index.html"
+  _replace(index, render(run, pictures).encode())
+  return index
+
+
+def draw(run: folder.Run) -> dict[str, plots.Picture]:
+  """Every picture that the run has something to show in, by name."""
+  figures = {}
+  for cell_type, cell in (run.genotype.cells() if run.genotype else {}).items():
+    figures[f"cell_{cell_type}"] = cells.draw(cell)
+  if run.search is not None and run.search.epochs:
+    log = run.search
+    figures["search_accuracy"] = plots.search_accuracy(log)
+    figures["search_loss"] = plots.search_loss(log)
+    figures["gap"] = plots.gap(log)
+    figures["entropy"] = plots.entropy(log)
+    figures["skip_share"] = plots.skip_share(log)
+    for cell_type in ("normal", "reduce"):
+      figures[f"ops_{cell_type}"] = plots.op_counts(log, cell_type)
+      weights = mixing.read(log, cell_type)
+      if weights:
+        figures[f"alpha_{cell_type}"] = heatmaps.heat_maps(weights)
+        figures[f"alpha_curves_{cell_type}"] = heatmaps.trajectories(weights)
+  figures["training_accuracy"] = plots.training_accuracy(run.networks)
+  figures["training_loss"] = plots.training_loss(run.networks)
+  return {name: plots.render(f) for name, f in figures.items() if f}
+
+
+def render(run: folder.Run, pictures: dict[str, plots.Picture]) -> str:
+  """The page as one text."""
+  style = theme.css() + (_HERE / "page.css").read_text(encoding="utf-8")
+  script = (_HERE / "page.js").read_text(encoding="utf-8")
+  return (
+    '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
+    '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+    '<meta name="color-scheme" content="light dark">\n'
+    '<meta http-equiv="Content-Security-Policy" content="default-src'
+    " 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline';"
+    ' img-src data:">\n<link rel="icon" href="data:,">\n'
+    f"<title>{sections.title(run)}</title>\n<style>\n{style}</style></head>\n"
+    f"<body>{sections.body(run, pictures)}\n<script>\n{script}</script>\n"
+    "</body></html>\n"
+  )
+
+
+def _replace(path: pathlib.Path, content: bytes) -> None:
+  """Writes a file whole or not at all."""
+  handle, name = tempfile.mkstemp(prefix=".", dir=path.parent)
+  try:
+    with os.fdopen(handle, "wb") as file:
+      file.write(content)
+    mask = os.umask(0)
+    os.umask(mask)
+    os.chmod(name, 0o666 & ~mask)
+    os.replace(name, path)
+  except BaseException:
+    pathlib.Path(name).unlink(missing_ok=True)
+    raise

@@ -1,0 +1,271 @@
+"""Curves of a run, drawn by matplotlib without a display.
+
+Each function returns a figure narrow enough to be read on a phone, or None
+where the run has nothing to draw; `render` makes SVG and PNG of it.
+"""
+
+import io
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib import figure as figure_lib
+from matplotlib import ticker
+
+from jnas.report import folder, theme
+
+_SIZE = (4.0, 2.6)  # inches: about the width of a phone
+_FEW_EPOCHS = 15  # up to which each one gets a mark
+
+
+class Picture(NamedTuple):
+  """A figure, ready to be written.
+
+  Attributes:
+    svg: as SVG, on no ground, its text kept as text.
+    png: as PNG, on the light theme's ground.
+  """
+
+  svg: str
+  png: bytes
+
+
+class Series(NamedTuple):
+  """A line of a chart.
+
+  Attributes:
+    label: its name, with the split it is measured on.
+    epochs: horizontal positions.
+    values: heights, NaN where unknown.
+    role: its colour, a key of `theme.ROLES`.
+    dashed: True for a broken line.
+    thin: True for one of many.
+  """
+
+  label: str
+  epochs: Sequence[float]
+  values: Sequence[float]
+  role: str
+  dashed: bool = False
+  thin: bool = False
+
+
+def search_accuracy(log: folder.Log) -> figure_lib.Figure | None:
+  """Accuracy of supernet and child during the search."""
+  return _lines(_search_series(log, "accuracy"), percent=True)
+
+
+def search_loss(log: folder.Log) -> figure_lib.Figure | None:
+  """Loss of supernet and child during the search."""
+  return _lines(_search_series(log, "loss"), ylabel="loss")
+
+
+def gap(log: folder.Log) -> figure_lib.Figure | None:
+  """Discretisation gap: supernet's accuracy minus its child's."""
+  series = [
+    Series("supernet − child", log.numbers(), log.values("gap"), "pool")
+  ]
+  return _lines(series, percent=True, zero=True)
+
+
+def entropy(log: folder.Log) -> figure_lib.Figure | None:
+  """Mean entropy of the mixing weights over its largest value."""
+  series = [
+    Series(name, log.numbers(), log.values("entropy", name), role)
+    for name, role in (("normal", "sep"), ("reduce", "pool"))
+  ]
+  return _lines(series, ylabel="entropy / log K", bounds=(0, 1.03))
+
+
+def skip_share(log: folder.Log) -> figure_lib.Figure | None:
+  """Share of skip connections in the cells that each epoch would derive."""
+  series = [
+    Series(name, log.numbers(), log.values("skip_share", name), role)
+    for name, role in (("normal", "sep"), ("reduce", "pool"))
+  ]
+  return _lines(series, percent=True, bounds=(-0.03, 1.03))
+
+
+def op_counts(log: folder.Log, cell_type: str) -> figure_lib.Figure | None:
+  """Operations of the cell that each epoch would derive, stacked."""
+  counts = [epoch.get("op_counts", {}) for epoch in log.epochs]
+  ops = sorted(
+    {op for count in counts for op in count.get(cell_type) or {}},
+    key=lambda op: (list(theme.ROLES).index(theme.family(op)), op),
+  )
+  if not ops:
+    return None
+  heights = [
+    [folder.number(count, cell_type, op) for count in counts] for op in ops
+  ]
+  heights = np.nan_to_num(np.array(heights))
+  # Each epoch is a step as wide as an epoch; like ones are drawn as one.
+  changes = np.any(heights[:, 1:] != heights[:, :-1], axis=0)
+  starts = [0, *(np.flatnonzero(changes) + 1), len(counts) - 1]
+  heights = heights[:, starts]
+  edges = [log.numbers()[i] for i in starts[:-1]] + [log.numbers()[-1] + 1]
+  patterns = theme.dashes(tuple(ops))
+  position = {p: i for i, p in enumerate(dict.fromkeys(patterns.values()))}
+  with theme.style():
+    figure, axes = _axes()
+    bands = axes.stackplot(
+      np.array(edges) - 0.5,
+      heights,
+      labels=ops,
+      colors=[theme.color(theme.family(op)) for op in ops],
+      step="post",
+      edgecolor=theme.color("ground"),
+      linewidth=0.8,
+    )
+    for band, op in zip(bands, ops, strict=True):
+      band.set_alpha((0.95, 0.55, 0.3)[min(position[patterns[op]], 2)])
+    axes.yaxis.set_major_locator(ticker.MaxNLocator(integer=True))
+    axes.set_ylabel("connections")
+    axes.grid(False)
+    _finish(figure, axes, legend_columns=2)
+  return figure
+
+
+def training_accuracy(
+  networks: Sequence[folder.Network],
+) -> figure_lib.Figure | None:
+  """Accuracy of the retrained networks."""
+  return _lines(_training_series(networks, "accuracy"), percent=True)
+
+
+def training_loss(
+  networks: Sequence[folder.Network],
+) -> figure_lib.Figure | None:
+  """Loss of the retrained networks."""
+  return _lines(_training_series(networks, "loss"), ylabel="loss")
+
+
+def render(figure: figure_lib.Figure) -> Picture:
+  """The figure as SVG and PNG; the same figure gives the same bytes."""
+  svg, png = io.StringIO(), io.BytesIO()
+  with theme.style():
+    figure.savefig(svg, format="svg", metadata={"Date": None})
+    figure.savefig(
+      png,
+      format="png",
+      dpi=200,
+      facecolor=theme.color("ground"),
+      metadata={"Software": None},
+    )
+  # Whoever has not the font should see one of the same width.
+  text = svg.getvalue().replace("'DejaVu Sans'", "'DejaVu Sans', Verdana")
+  return Picture(text, png.getvalue())
+
+
+def _search_series(log: folder.Log, metric: str) -> list[Series]:
+  named = [
+    ("supernet, train", f"train_{metric}", "none", False),
+    ("supernet, valid", f"valid_{metric}", "sep", False),
+    ("child, valid", f"child_{metric}", "pool", True),
+  ]
+  return [
+    Series(label, log.numbers(), log.values(name), role, dashed)
+    for label, name, role, dashed in named
+  ]
+
+
+def _training_series(
+  networks: Sequence[folder.Network], metric: str
+) -> list[Series]:
+  """Train and test lines; those of all baselines share their two names."""
+  series, named = [], set()
+  for network in networks:
+    role = "pool" if network.is_baseline else "sep"
+    name = "random" if network.is_baseline else "searched"
+    for split, dashed in (("test", False), ("train", True)):
+      label = f"{name}, {split}"
+      series.append(
+        Series(
+          "" if label in named else label,
+          network.log.numbers(),
+          network.log.values(f"{split}_{metric}"),
+          role,
+          dashed,
+          thin=network.is_baseline and len(networks) > 2,
+        )
+      )
+      named.add(label)
+  return series
+
+
+def _lines(
+  series: Sequence[Series],
+  *,
+  percent: bool = False,
+  zero: bool = False,
+  ylabel: str = "",
+  bounds: tuple[float, float] | None = None,
+) -> figure_lib.Figure | None:
+  """A chart of lines over epochs; None if no value is finite."""
+  series = [s for s in series if any(math.isfinite(v) for v in s.values)]
+  if not series:
+    return None
+  with theme.style():
+    figure, axes = _axes()
+    for line in series:
+      known = [
+        (epoch, value)
+        for epoch, value in zip(line.epochs, line.values, strict=True)
+        if math.isfinite(value)
+      ]
+      # Epochs without a measurement are bridged; the page names the metrics
+      # that were not finite.
+      axes.plot(
+        *zip(*known, strict=True),
+        color=theme.color(line.role),
+        linestyle=(0, (4, 2)) if line.dashed else "solid",
+        linewidth=0.9 if line.thin else 1.6,
+        marker="o" if len(known) <= _FEW_EPOCHS else "",
+        markersize=3,
+        label=line.label or "_nolegend_",
+      )
+    if zero:
+      axes.axhline(0, color=theme.color("muted"), linewidth=0.8)
+    if percent:
+      axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g} %")
+    if bounds:
+      axes.set_ylim(*bounds)
+    axes.set_ylabel(ylabel)
+    _finish(figure, axes, legend_columns=2 if len(series) > 1 else 1)
+  return figure
+
+
+def _axes():
+  figure = figure_lib.Figure(figsize=_SIZE)
+  return figure, figure.add_subplot()
+
+
+def _finish(figure, axes, *, legend_columns: int) -> None:
+  """Sets the axis of epochs, and the legend above the chart."""
+  axes.set_xlabel("epoch")
+  axes.xaxis.set_major_locator(ticker.MaxNLocator(6, integer=True))
+  first, last = axes.dataLim.intervalx
+  if last - first < 1e-9:
+    axes.set_xlim(first - 1, last + 1)
+  else:
+    axes.set_xlim(first - 0.02 * (last - first), last + 0.02 * (last - first))
+  _, labels = axes.get_legend_handles_labels()
+  rows = math.ceil(len(labels) / legend_columns)
+  width, height = figure.get_size_inches()
+  height += 0.18 * max(0, rows - 2)
+  figure.set_size_inches(width, height)
+  figure.subplots_adjust(
+    left=0.68 / width,
+    right=1 - 0.14 / width,
+    bottom=0.46 / height,
+    top=1 - (0.14 + 0.18 * rows) / height,
+  )
+  figure.legend(
+    loc="upper left",
+    ncols=legend_columns,
+    handlelength=1.8,
+    columnspacing=1.2,
+    labelspacing=0.25,
+    borderaxespad=0.2,
+  )

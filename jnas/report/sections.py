@@ -1,0 +1,356 @@
+"""The sections of the page, from what was found to how it was set."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from jnas import genotype as genotype_lib
+from jnas.genotype import Genotype
+from jnas.report import findings, folder, markup, mixing, plots, tables
+
+Pictures = Mapping[str, plots.Picture]
+_CELL_NAMES = {"normal": "Normal cell", "reduce": "Reduction cell"}
+_MOST_ROWS = 60  # of the numbers by epoch
+
+
+def title(run: folder.Run) -> str:
+  """The page's title, as HTML."""
+  return markup.text(f"{run.name} · jnas report")
+
+
+def body(run: folder.Run, pictures: Pictures) -> str:
+  """All that the page shows, as HTML."""
+  parts = [
+    ("cells", "Cells", _cells(run, pictures)),
+    ("result", "Result", _result(run)),
+    ("search", "Search", _search(run, pictures)),
+    ("weights", "Architecture weights", _weights(run, pictures)),
+    ("retraining", "Retraining", _retraining(run, pictures)),
+    ("settings", "Settings", _settings(run)),
+  ]
+  parts = [part for part in parts if part[2]]
+  links = "".join(f'<a href="#{name}">{head}</a>' for name, head, _ in parts)
+  content = "".join(
+    f'<section id="{name}" aria-labelledby="{name}-head">'
+    f'<h2 id="{name}-head">{head}</h2>{inner}</section>'
+    for name, head, inner in parts
+  )
+  return (
+    '<a class="skip" href="#main">Skip to the content</a>'
+    f'<header>{_head(run)}<nav aria-label="Sections">{links}</nav></header>'
+    f'<main id="main">{content}</main><footer>{_foot(run)}</footer>'
+  )
+
+
+def _head(run: folder.Run) -> str:
+  """The finding, the run's name, the first numbers, the warnings."""
+  status = findings.status(run)
+  is_open = " open" if status != "complete" else ""
+  seed, source = run.setting("seed"), run.setting("data", "source")
+  facts = [
+    f'<span class="mono">{markup.text(run.name)}</span>',
+    f'<span class="chip{is_open}">{markup.text(status)}</span>',
+  ]
+  method = run.setting("method", "name")
+  told = [("", method), ("on ", source), ("seed ", seed)]
+  line = ", ".join(f"{what}{v}" for what, v in told if v is not None)
+  if line:
+    facts.append(f"<span>{markup.text(line)}</span>")
+  tiles = "".join(
+    f'<div><dt>{markup.text(tile.label)}</dt><dd class="value">'
+    f'{markup.text(tile.value)}</dd><dd class="note">'
+    f"{markup.text(tile.note)}</dd></div>"
+    for tile in findings.tiles(run)
+  )
+  warnings = "".join(
+    f"<li>{markup.text(warning)}</li>" for warning in findings.warnings(run)
+  )
+  return (
+    f'<div class="run">{"".join(facts)}</div>'
+    f"<h1>{markup.text(findings.headline(run))}</h1>"
+    + (f'<dl class="tiles">{tiles}</dl>' if tiles else "")
+    + (
+      f'<ul class="warnings" aria-label="Warnings">{warnings}</ul>'
+      if warnings
+      else ""
+    )
+  )
+
+
+def _cells(run: folder.Run, pictures: Pictures) -> str:
+  """The cells drawn, and as text."""
+  if run.genotype is None:
+    return ""
+  lead = "What the search found." if run.is_final else "As of the last epoch."
+  drawn = ""
+  for cell_type, cell in run.genotype.cells().items():
+    name = f"cell_{cell_type}"
+    counts = ", ".join(f"{n} × {op}" for op, n in cell.op_counts().items())
+    svg = markup.inline_svg(
+      pictures[name].svg, name, f"{cell_type} cell: {counts}", natural=True
+    )
+    links = ", ".join(
+      f'<a href="{name}.{kind}">{kind}</a>' for kind in ("svg", "png", "dot")
+    )
+    drawn += f"<h3>{_CELL_NAMES[cell_type]}</h3>" + markup.figure(
+      markup.scroll(svg, f"{cell_type} cell"),
+      f"{markup.text(counts)}. Beside this page: {links}.",
+    )
+  return (
+    f'<p class="lead">{lead} Boxes on the arrows are operations; a node adds'
+    " what enters it; a dashed node has no input and is zero.</p>"
+    + drawn
+    + markup.disclosure("As text", _genotype_text(run.genotype))
+  )
+
+
+def _genotype_text(genotype: Genotype) -> str:
+  try:
+    form = genotype_lib.to_darts(genotype)
+  except ValueError:
+    form = genotype_lib.to_json(genotype)
+  return markup.code(form)
+
+
+def _result(run: folder.Run) -> str:
+  """The final table, and which split each number is from."""
+  table = tables.results(run)
+  if table is None:
+    return ""
+  origin = ", ".join(f"{k} {v}" for k, v in run.versions.items())
+  if run.config_hash:
+    origin = f"Config {run.config_hash}; {origin}"
+  # Two columns leave room for a text beside the table.
+  opening = '<div class="pair">' if len(table.columns) < 3 else "<div>"
+  texts = "".join(
+    f"<h3>{markup.text(network.name.capitalize())}</h3>"
+    + _genotype_text(network.genotype)
+    for network in run.baselines
+    if network.genotype
+  )
+  return (
+    f'<p class="lead">Every cell trained in the same way.{_spread(run)} The'
+    " standard error is that of the test images alone; another seed moves these"
+    " numbers too.</p>"
+    + f"{opening}<div>{markup.numbers(table, 'results')}"
+    + f'<p class="note">{markup.text(origin)}</p></div>'
+    + f"<div><h3>Where the numbers are from</h3>{_splits(run)}</div></div>"
+    + (markup.disclosure("The random cells", texts) if texts else "")
+  )
+
+
+def _spread(run: folder.Run) -> str:
+  """What several random cells reached, in a sentence."""
+  random = findings.baseline(run)
+  if random.count < 2:
+    return ""
+  return (
+    f" The {random.count} random ones: mean {tables.percent(random.mean)},"
+    f" deviation {100 * random.deviation:.2f}, best"
+    f" {tables.percent(random.best)}."
+  )
+
+
+def _splits(run: folder.Run) -> str:
+  """What each split is used for."""
+  share = run.setting("data", "valid_fraction")
+  part = "half"
+  if isinstance(share, float) and share != 0.5:
+    part = f"{100 * share:g} %"
+  rest = "the other half" if part == "half" else "the rest"
+
+  def images(log: folder.Log | None, split: str) -> str:
+    number = (
+      folder.number(log.header, "split_sizes", split) if log else math.nan
+    )
+    return f" ({int(number):,})" if math.isfinite(number) else ""
+
+  trained = run.searched.log if run.searched else None
+  entries = [
+    (
+      "train",
+      f"{rest} of the training images{images(run.search, 'train')}, used to fit"
+      " the supernet's weights; in retraining, all training"
+      f" images{images(trained, 'train')}",
+    ),
+    (
+      "valid",
+      f"{part} of the training images{images(run.search, 'valid')}, used to fit"
+      " the architecture, so not unseen by it",
+    ),
+    ("test", f"never used to fit anything{images(trained, 'test')}"),
+  ]
+  return (
+    '<dl class="splits">'
+    + "".join(f"<dt>{name}</dt><dd>{what}</dd>" for name, what in entries)
+    + "</dl>"
+  )
+
+
+def _search(run: folder.Run, pictures: Pictures) -> str:
+  """Curves of the search, its table, its numbers by epoch."""
+  table = tables.search(run)
+  if run.search is None or table is None:
+    return ""
+  captions = {
+    "search_accuracy": "Accuracy. The child is the derived cell with the"
+    " supernet's weights, not tuned.",
+    "search_loss": "Loss.",
+    "ops_normal": "Operations of the normal cell derived at each epoch.",
+    "ops_reduce": "Operations of the reduction cell derived at each epoch.",
+    "gap": "Discretisation gap: the supernet's accuracy minus its child's, on"
+    " valid.",
+    "entropy": "Entropy of the weights: 1 is undecided, 0 decided.",
+    "skip_share": "Share of skip_connect in the derived cell.",
+  }
+  columns = (
+    "train_loss",
+    "train_accuracy",
+    "valid_loss",
+    "valid_accuracy",
+    "child_loss",
+    "child_accuracy",
+    "weights_lr",
+    "arch_lr",
+    "images_per_s",
+  )
+  return (
+    _charts(
+      pictures,
+      captions,
+      f'<div class="wide">{markup.numbers(table, "search")}</div>',
+    )
+    + markup.disclosure("Numbers by epoch", _by_epoch(run.search, columns))
+    + ("" if run.networks else _splits(run))
+  )
+
+
+def _weights(run: folder.Run, pictures: Pictures) -> str:
+  """Mixing weights: at an epoch, over the epochs, edge by edge."""
+  logs = [run.search] if run.search else []
+  found = [
+    weights
+    for log in logs
+    for cell_type in ("normal", "reduce")
+    if (weights := mixing.read(log, cell_type))
+  ]
+  if not found:
+    return ""
+  heat_tables = "".join(
+    markup.heat_table(weights, _CELL_NAMES[weights.cell_type])
+    for weights in found
+  )
+  content = (
+    '<p class="lead">Weight of each operation on each edge (source → target).'
+    " Outlined: in the derived cell of that epoch.</p>"
+    f'<div class="pair">{heat_tables}</div>'
+  )
+  for weights in found:
+    name = f"alpha_{weights.cell_type}"
+    label = f"weights of the {weights.cell_type} cell over the epochs"
+    svg = markup.inline_svg(pictures[name].svg, name, label, natural=True)
+    content += (
+      f"<h3>{_CELL_NAMES[weights.cell_type]}, over the epochs</h3>"
+      + markup.scroll(svg, label)
+      + markup.disclosure(
+        f"{_CELL_NAMES[weights.cell_type]}, edge by edge",
+        markup.legend(weights.ops)
+        + f'<div class="panels">{markup.panels(weights)}</div>',
+      )
+    )
+  return content
+
+
+def _retraining(run: folder.Run, pictures: Pictures) -> str:
+  """Curves of the retrained networks."""
+  captions = {
+    "training_accuracy": "Accuracy of the retrained networks; the test images"
+    " fit nothing.",
+    "training_loss": "Loss of the retrained networks.",
+  }
+  charts = _charts(pictures, captions)
+  if not charts:
+    return ""
+  columns = (
+    "train_loss",
+    "train_accuracy",
+    "test_loss",
+    "test_accuracy",
+    "lr",
+    "drop_path",
+    "images_per_s",
+  )
+  return charts + "".join(
+    markup.disclosure(
+      f"Numbers by epoch: {network.name}", _by_epoch(network.log, columns)
+    )
+    for network in run.networks
+    if network.log.epochs
+  )
+
+
+def _settings(run: folder.Run) -> str:
+  """The config, by dotted name, the versions, the genotype's provenance."""
+  rows = list(_flatten(run.config))
+  if not rows and not run.versions:
+    return ""
+  hashed = f" (hash {run.config_hash})" if run.config_hash else ""
+  content = markup.disclosure(f"Config{hashed}", markup.pairs(rows))
+  if run.versions:
+    content += markup.disclosure(
+      "Versions", markup.pairs(list(run.versions.items()))
+    )
+  if run.provenance:
+    content += markup.disclosure(
+      "Where genotype.json is from", markup.pairs(list(run.provenance.items()))
+    )
+  return content
+
+
+def _foot(run: folder.Run) -> str:
+  version = run.versions.get("jnas", "")
+  return markup.text(f"jnas {version} · {run.name} · {run.config_hash}".strip())
+
+
+def _charts(
+  pictures: Pictures, captions: Mapping[str, str], last: str = ""
+) -> str:
+  """The charts that exist, side by side, and what is to follow them."""
+  figures = [
+    markup.figure(
+      markup.inline_svg(pictures[name].svg, name, caption, natural=False),
+      markup.text(caption),
+    )
+    for name, caption in captions.items()
+    if name in pictures
+  ]
+  if not figures:
+    return last
+  return f'<div class="charts">{"".join(figures)}{last}</div>'
+
+
+def _by_epoch(log: folder.Log, columns: Sequence[str]) -> str:
+  """Metrics of the epochs, of a long run only some."""
+  known = [c for c in columns if any(map(math.isfinite, log.values(c)))]
+  picks = markup.thin(len(log.epochs), _MOST_ROWS)
+  rows = tuple(
+    tables.Row(
+      str(log.epochs[i]["epoch"]),
+      "",
+      tuple(_short(folder.number(log.epochs[i], name)) for name in known),
+    )
+    for i in picks
+  )
+  columns = tuple(name.replace("_", " ") for name in known)
+  return markup.numbers(tables.Table(columns, rows), "numbers by epoch")
+
+
+def _short(value: float) -> str:
+  return f"{value:.4g}" if math.isfinite(value) else tables.UNKNOWN
+
+
+def _flatten(config: Mapping, prefix: str = ""):
+  for key, value in config.items():
+    if isinstance(value, Mapping):
+      yield from _flatten(value, f"{prefix}{key}.")
+    else:
+      yield f"{prefix}{key}", value

@@ -1,0 +1,16 @@
+"""Search spaces by name."""
+
+from jnas.spaces import darts, robust
+from jnas.spaces.base import NONE, SKIP, Space, dense_edges
+
+SPACES = {
+  "darts": darts.DARTS,
+  "darts_no_none": darts.DARTS_NO_NONE,
+  "unas_cifar": darts.UNAS_CIFAR,
+  "s1": robust.S1,
+  "s2": robust.S2,
+  "s3": robust.S3,
+  "s4": robust.S4,
+}
+
+__all__ = ["NONE", "SKIP", "SPACES", "Space", "dense_edges"]

@@ -1,0 +1,98 @@
+"""What may be chosen: nodes, edges, and the operation names on each edge."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+# The operation that cuts an edge: zeros of the output's shape.
+NONE = "none"
+# The identity (stride 1), whose share in a cell is watched during a search.
+SKIP = "skip_connect"
+
+
+def dense_edges(num_inputs: int, num_nodes: int) -> tuple[tuple[int, int], ...]:
+  """Edges (source, target) of a full cell, by target and then by source.
+
+  Source: SPEC 1.3, the order of alpha's rows.
+  """
+  return tuple(
+    (source, target)
+    for target in range(num_inputs, num_inputs + num_nodes)
+    for source in range(target)
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class Space:
+  """A cell search space.
+
+  Attributes:
+    name: as in the table of spaces.
+    num_inputs: input nodes of a cell.
+    num_nodes: intermediate nodes of a cell.
+    ops: for each cell type, the operation names of each edge, in the order of
+      the columns of its architecture parameters. Lists may differ in length.
+    concat: nodes concatenated to make a cell's output.
+    pool_norm: whether pools are followed by a batch norm in the supernet.
+    edges_per_node: edges that each node of a derived cell keeps.
+  """
+
+  name: str
+  num_inputs: int
+  num_nodes: int
+  ops: Mapping[str, tuple[tuple[str, ...], ...]]
+  concat: tuple[int, ...]
+  pool_norm: bool = True
+  edges_per_node: int = 2
+
+  def __post_init__(self):
+    """Checks that each cell type lists operations for every edge."""
+    for cell_type, lists in self.ops.items():
+      if len(lists) != len(self.edges):
+        raise ValueError(
+          f"space {self.name!r}, {cell_type} cell: operation lists for "
+          f"{len(lists)} edges; this cell has {len(self.edges)}"
+        )
+      for edge, names in enumerate(lists):
+        if not names or len(set(names)) != len(names):
+          raise ValueError(
+            f"space {self.name!r}, {cell_type} cell, edge {edge}: operations "
+            f"{names}; at least one is needed and none may occur twice"
+          )
+
+  @property
+  def cell_types(self) -> tuple[str, ...]:
+    """Names of the cell types, `("normal", "reduce")` in DARTS."""
+    return tuple(self.ops)
+
+  @property
+  def edges(self) -> tuple[tuple[int, int], ...]:
+    """(source, target) of each edge, in the order of the parameters' rows."""
+    return dense_edges(self.num_inputs, self.num_nodes)
+
+  @property
+  def num_ops(self) -> int:
+    """K: the longest operation list of any edge of any cell type."""
+    return max(len(names) for lists in self.ops.values() for names in lists)
+
+  @property
+  def op_names(self) -> frozenset[str]:
+    """Every operation that occurs."""
+    return frozenset(
+      name for lists in self.ops.values() for names in lists for name in names
+    )
+
+  def mask(self, cell_type: str) -> np.ndarray:
+    """`[E, K]` booleans, True where an edge has that many operations."""
+    lengths = [len(names) for names in self.ops[cell_type]]
+    return np.arange(self.num_ops)[None, :] < np.array(lengths)[:, None]
+
+  def is_op(self, cell_type: str, name: str) -> np.ndarray:
+    """`[E, K]` booleans, True where the entry is the operation `name`."""
+    return np.array(
+      [
+        [k < len(names) and names[k] == name for k in range(self.num_ops)]
+        for names in self.ops[cell_type]
+      ]
+    )

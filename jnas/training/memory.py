@@ -1,0 +1,57 @@
+"""What a compiled step needs, known before it runs, and what a process took."""
+
+import pathlib
+import re
+import resource
+import sys
+
+import jax
+
+# `  ROOT %add.3 = f32[8]{0} add(...)`, in every computation of a module.
+_INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?[\w.\-]+ = ", re.MULTILINE)
+
+
+def compiled_peak_bytes(compiled: jax.stages.Compiled) -> int:
+  """Bytes a compiled program holds at most, on one device.
+
+  Its arguments, results and temporaries all at once; a result in the place of
+  a donated argument counts once.
+
+  Raises:
+    ValueError: the backend does not analyse memory.
+  """
+  stats = compiled.memory_analysis()
+  if stats is None:
+    raise ValueError("this backend has no memory analysis of compiled programs")
+  return (
+    stats.argument_size_in_bytes
+    + stats.output_size_in_bytes
+    + stats.temp_size_in_bytes
+    - stats.alias_size_in_bytes
+  )
+
+
+def rss_peak_bytes() -> int:
+  """The most memory this process has had resident so far."""
+  status = pathlib.Path("/proc/self/status")
+  if status.exists():
+    if peak := re.search(r"VmHWM:\s+(\d+) kB", status.read_text()):
+      return int(peak[1]) * 1024
+  # On Linux this would start from the peak of the program that started us.
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  return peak if sys.platform == "darwin" else peak * 1024
+
+
+def instruction_count(compiled: jax.stages.Compiled) -> int:
+  """Instructions in the optimised program, those inside fusions included."""
+  return len(_INSTRUCTION.findall(compiled.as_text() or ""))
+
+
+def flops(compiled: jax.stages.Compiled) -> float:
+  """Floating-point operations of one run, as XLA counts them.
+
+  A multiply-add is two. The body of a loop counts once, and work in native
+  kernels not at all.
+  """
+  analysis = compiled.cost_analysis()
+  return float(analysis["flops"]) if analysis and "flops" in analysis else 0.0

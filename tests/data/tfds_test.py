@@ -1,0 +1,169 @@
+"""Sets prepared by TensorFlow Datasets, prepared here without TensorFlow."""
+
+import io
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jnas import data
+from jnas.data import tfds as tfds_source
+
+NAMES = ("dark", "light")
+
+
+def pixels(split: str, index: int) -> np.ndarray:
+  """The image of one example; unlike every other."""
+  shape = (5 + index % 2, 6, 3) if split == "uneven" else (5, 6, 3)
+  image = np.full(shape, index, np.uint8)
+  image[0, 0] = (1, 2, 3) if split == "train" else (4, 5, 6)
+  return image
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+  """A folder with small prepared sets."""
+  pytest.importorskip("array_record")
+  tfds = pytest.importorskip("tensorflow_datasets")
+
+  class Pictures(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    __module__ = "tfds_test"  # TFDS looks for files beside a package's module.
+    VERSION = tfds.core.Version("1.0.0")
+    SPLITS = {"train": 12, "test": 6}
+    SHAPE = (5, 6, 3)
+
+    def _info(self):
+      features = {
+        "image": tfds.features.Image(shape=self.SHAPE, encoding_format="png"),
+        "label": tfds.features.ClassLabel(names=NAMES),
+      }
+      return tfds.core.DatasetInfo(
+        builder=self, features=tfds.features.FeaturesDict(features)
+      )
+
+    def _split_generators(self, dl_manager):
+      return {split: self._generate_examples(split) for split in self.SPLITS}
+
+    def _generate_examples(self, split):
+      for index in range(self.SPLITS[split]):
+        png = io.BytesIO()
+        name = "uneven" if self.SHAPE[0] is None else split
+        Image.fromarray(pixels(name, index)).save(png, "PNG")
+        png.seek(0)
+        yield index, {"image": png, "label": index % 2}
+
+  class Even(Pictures, skip_registration=True):
+    __module__ = Pictures.__module__
+    name = "even"
+
+  class Validated(Pictures, skip_registration=True):
+    __module__ = Pictures.__module__
+    name = "validated"
+    SPLITS = {"train": 4, "test": 4, "validation": 2}
+
+  class Uneven(Pictures, skip_registration=True):
+    __module__ = Pictures.__module__
+    name = "uneven"
+    SHAPE = (None, 6, 3)
+    SPLITS = {"train": 4, "validation": 2}
+
+  class Untested(Pictures, skip_registration=True):
+    __module__ = Pictures.__module__
+    name = "untested"
+    SPLITS = {"train": 4}
+
+  folder = tmp_path_factory.mktemp("tfds")
+  for builder in (Even, Validated, Uneven, Untested):
+    builder(data_dir=folder, file_format="array_record").download_and_prepare()
+  return folder
+
+
+@pytest.fixture
+def prepared(data_dir, monkeypatch):
+  """Makes TFDS look for prepared sets in that folder."""
+  import tensorflow_datasets as tfds
+
+  builder = tfds.builder
+  monkeypatch.setattr(
+    tfds, "builder", lambda name: builder(name, data_dir=data_dir)
+  )
+
+
+def refusal(source: str, call=data.load, error=ValueError, **options) -> str:
+  with pytest.raises(error) as caught:
+    call(source, **options)
+  assert "\n" not in str(caught.value)
+  return str(caught.value)
+
+
+def test_a_prepared_set_is_read_without_tensorflow(prepared):
+  dataset = data.load("tfds:even")
+  assert dataset.class_names == NAMES
+  assert (len(dataset.train), len(dataset.test)) == (12, 6)
+  found = {image.tobytes() for image in dataset.train.images}
+  assert found == {pixels("train", index).tobytes() for index in range(12)}
+  for image, label in zip(
+    dataset.test.images, dataset.test.labels, strict=True
+  ):
+    assert image[0, 0].tolist() == [4, 5, 6]
+    assert image[1, 1, 0] % 2 == label
+  assert data.describe("tfds:even") == dataset.info
+  assert "tensorflow" not in sys.modules
+
+
+def test_limits_and_size_are_applied(prepared):
+  options = {"limit": 4, "test_limit": 2, "image_size": 3}
+  dataset = data.load("tfds:even", **options)
+  np.testing.assert_array_equal(np.bincount(dataset.train.labels), [2, 2])
+  assert dataset.train.images.shape == (4, 3, 3, 3)
+  assert data.describe("tfds:even", **options) == dataset.info
+  assert "limit is 13; 12 images" in refusal("tfds:even", limit=13)
+
+
+def test_validation_is_kept_beside_test_and_stands_for_it_without(prepared):
+  dataset = data.load("tfds:validated")
+  assert dataset.valid is not None and len(dataset.valid) == 2
+  dataset = data.load("tfds:uneven", image_size=4)
+  assert len(dataset.test) == 2 and dataset.valid is None
+
+
+def test_images_of_different_sizes_need_an_image_size(prepared):
+  for call in (data.load, data.describe):
+    assert "different sizes" in refusal("tfds:uneven", call)
+
+
+def test_a_set_without_a_test_split_is_refused(prepared):
+  assert "has the splits train; wanted" in refusal("tfds:untested")
+
+
+def test_a_set_that_is_not_prepared_says_how_to_prepare_it(prepared):
+  text = refusal("cifar10", error=FileNotFoundError)
+  assert "cifar10 is not prepared in " in text
+  assert "pip install 'jnas[prepare]'" in text
+  assert "tfds build cifar10 --file_format=array_record" in text
+  assert "npz:PATH" in text
+
+
+@pytest.mark.parametrize("name", ["no_such_set", "a b", "cifar10:9.9.9"])
+def test_a_name_that_tfds_does_not_know_is_refused(prepared, name):
+  assert f"TFDS cannot open {name!r}: " in refusal(f"tfds:{name}")
+
+
+def test_a_known_set_has_the_constants_of_the_papers(prepared, monkeypatch):
+  published = tfds_source.PUBLISHED["cifar10"]._replace(tfds_name="even")
+  monkeypatch.setitem(tfds_source.PUBLISHED, "cifar10", published)
+  dataset = data.load("cifar10")
+  assert dataset.name == "cifar10"
+  assert dataset.mean == (0.49139968, 0.48215827, 0.44653124)
+  assert dataset.std == (0.24703233, 0.24348505, 0.26158768)
+
+
+@pytest.mark.parametrize("module", ["array_record", "tensorflow_datasets"])
+@pytest.mark.parametrize("source", ["cifar10", "tfds:even"])
+def test_without_the_packages_the_line_says_what_to_install(
+  monkeypatch, module, source
+):
+  monkeypatch.setitem(sys.modules, module, None)
+  text = refusal(source)
+  assert "pip install 'jnas[prepare]'" in text and "npz:PATH" in text

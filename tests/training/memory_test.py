@@ -1,0 +1,84 @@
+import os
+import pathlib
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jnas.training import memory
+
+
+def compiled_step() -> jax.stages.Compiled:
+  """A matrix product and a scaled copy of its left operand."""
+  step = jax.jit(lambda x, w: (2 * x, x @ w))
+  return step.lower(jnp.ones((64, 32)), jnp.ones((32, 16))).compile()
+
+
+def test_peak_is_arguments_results_and_temporaries():
+  # 64 x 32 and 32 x 16 in, 64 x 32 and 64 x 16 and two pointers out, no
+  # temporaries, 4 bytes each.
+  floats = 64 * 32 + 32 * 16 + 64 * 32 + 64 * 16
+  assert memory.compiled_peak_bytes(compiled_step()) == 4 * floats + 2 * 8
+
+
+@pytest.mark.parametrize(("donated", "arrays"), [((), 2), ((0,), 1)])
+def test_a_result_in_the_place_of_an_argument_counts_once(donated, arrays):
+  step = jax.jit(lambda x: x + 1, donate_argnums=donated)
+  compiled = step.lower(jnp.ones((64, 32))).compile()
+  assert memory.compiled_peak_bytes(compiled) == arrays * 4 * 64 * 32
+
+
+def test_peak_counts_what_is_needed_in_between():
+  def through_a_wide_layer(x):
+    return (jnp.tanh(x @ jnp.ones((8, 100_000))) @ jnp.ones((100_000, 8))).sum()
+
+  compiled = jax.jit(through_a_wide_layer).lower(jnp.ones((8, 8))).compile()
+  assert memory.compiled_peak_bytes(compiled) >= 4 * 8 * 100_000
+
+
+def test_flops_of_a_product_are_two_a_multiply_add():
+  compiled = jax.jit(jnp.matmul).lower(jnp.ones((64, 32)), jnp.ones((32, 16)))
+  assert memory.flops(compiled.compile()) == 2 * 64 * 32 * 16
+
+
+def test_instructions_grow_with_the_program():
+  def repeat(times):
+    def body(x):
+      for _ in range(times):
+        x = jnp.sort(jnp.sin(x))
+      return x
+
+    return jax.jit(body).lower(jnp.ones(8)).compile()
+
+  counts = [memory.instruction_count(repeat(times)) for times in (1, 2, 3)]
+  assert counts[2] - counts[1] == counts[1] - counts[0] > 0
+
+
+def test_instructions_are_the_lines_of_the_program():
+  compiled = compiled_step()
+  by_hand = [line for line in compiled.as_text().splitlines() if " = " in line]
+  assert memory.instruction_count(compiled) == len(by_hand) > 4
+
+
+def test_peak_of_a_process_is_its_own_and_outlives_the_need():
+  ballast = np.ones(300_000_000, np.uint8)  # in this process, not the next
+  script = """if True:
+    import numpy as np
+    from jnas.training import memory
+    before = memory.rss_peak_bytes()
+    np.ones(100_000_000, np.uint8)
+    print(before, memory.rss_peak_bytes())
+  """
+  done = subprocess.run(
+    [sys.executable, "-c", script],
+    env={**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parents[2])},
+    capture_output=True,
+    text=True,
+  )
+  before, after = map(int, done.stdout.split())
+  assert 20_000_000 < before < 300_000_000
+  assert 90_000_000 < after - before < 110_000_000
+  assert memory.rss_peak_bytes() > ballast.nbytes
