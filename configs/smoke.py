@@ -10,9 +10,9 @@ def get_config() -> config.Config:
   """The smallest network and data that pass through every stage."""
   return config.Config(
     name="smoke",
-    data=config.DataConfig(limit=200, test_limit=100),
+    data=config.DataConfig(limit=200, test_limit=100, image_size=16),
     search=config.SearchConfig(
-      cells=3, channels=2, epochs=2, batch_size=20, checkpoint_seconds=3600.0
+      cells=3, channels=4, epochs=2, batch_size=20, checkpoint_seconds=3600.0
     ),
     evaluate=config.EvaluateConfig(
       cells=3,

@@ -18,11 +18,12 @@ def heat_maps(weights: mixing.Weights) -> figure_lib.Figure:
   """Mixing weights of every edge and operation at a few epochs."""
   last = len(weights.epochs) - 1
   picks = sorted({round(last * i / (_PANELS - 1)) for i in range(_PANELS)})
+  ops = [theme.short_name(op) for op in weights.ops]
   edges = [f"{source} → {target}" for source, target in weights.edges]
   left = _text_inches(edges) + 0.12
-  below = _text_inches(weights.ops) + 0.14
+  below = _text_inches(ops) + 0.14
   space, above, right = 0.16, 0.26, 0.72
-  panel = _SQUARE * len(weights.ops)
+  panel = _SQUARE * len(ops)
   tall = _SQUARE * len(edges)
   width = left + len(picks) * (panel + space) + right
   height = above + tall + below
@@ -42,7 +43,7 @@ def heat_maps(weights: mixing.Weights) -> figure_lib.Figure:
       axes.pcolormesh(grid, cmap=scale.cmap, norm=norm, linewidth=0)
       axes.invert_yaxis()
       axes.set_title(f"epoch {weights.epochs[pick]}", size=8.5)
-      axes.set_xticks(np.arange(len(weights.ops)) + 0.5, weights.ops)
+      axes.set_xticks(np.arange(len(ops)) + 0.5, ops)
       if i == 0:
         axes.set_yticks(np.arange(len(edges)) + 0.5, edges)
       else:
@@ -92,7 +93,7 @@ def trajectories(weights: mixing.Weights) -> figure_lib.Figure:
           linestyle=(0, dashes) if dashes else "solid",
           marker="." if len(weights.epochs) <= 2 else "",
           linewidth=1.2,
-          label=op,
+          label=theme.short_name(op),
         )
       axes.set_title(f"{source} → {target}", size=9)
       axes.set_ylim(0, 1.05 * weights.largest)

@@ -9,11 +9,11 @@ Source: K. Sugiyama et al., Methods for Visual Understanding of Hierarchical
 System Structures, 1981 (layers, order by barycentre, dummy items).
 """
 
-import collections
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from jnas.genotype import Cell
+from jnas.report import ordering, theme
 
 FONT_SIZE = 9.0
 MARGIN = 6.0
@@ -90,7 +90,7 @@ def place(cell: Cell, text_width: Callable[[str, float], float]) -> Layout:
     text_width: width in points of a text in a font size.
   """
   layers, links = _make_layers(cell)
-  _order(layers, links)
+  ordering.reduce_crossings(layers, links)
   _set_sizes(layers, text_width)
   _set_heights(layers, links)
   width = _set_columns(layers, links)
@@ -148,7 +148,7 @@ def _make_layers(cell: Cell) -> tuple[list[list[Item]], list[Link]]:
     return line[layer - line[0].layer]
 
   for source, target, op in cell.connections():
-    label = add("op", op, 2 * rank[target] - 1)
+    label = add("op", theme.short_name(op), 2 * rank[target] - 1)
     links.append((reach(source, label.layer - 1), label))
     links.append((label, nodes[target]))
   for node in cell.concat:
@@ -162,63 +162,6 @@ def _ranks(cell: Cell) -> list[int]:
   for node in cell.nodes:
     rank.append(1 + max((rank[source] for _, source in node), default=0))
   return rank
-
-
-def _order(layers: list[list[Item]], links: Sequence[Link]) -> None:
-  """Sorts every layer so that few arrows cross."""
-  best = [list(layer) for layer in layers]
-  fewest = _count_crossings(best, links)
-  neighbours = _neighbours(links)
-  for sweep in range(_SWEEPS):
-    forward = sweep % 2 == 0
-    position = _positions(layers)
-    for layer in layers if forward else reversed(layers):
-      pull = {}
-      for item in layer:
-        pull[item] = _mean(
-          position[other]
-          for other in neighbours[item]
-          if (other.layer < item.layer) == forward
-        )
-        if pull[item] is None:
-          pull[item] = position[item]
-      layer.sort(key=pull.__getitem__)
-      position.update(_positions([layer]))
-    crossings = _count_crossings(layers, links)
-    if crossings < fewest:
-      fewest, best = crossings, [list(layer) for layer in layers]
-  for layer, items in zip(layers, best, strict=True):
-    layer[:] = items
-  _swap_neighbours(layers, links)
-
-
-def _swap_neighbours(layers: list[list[Item]], links: Sequence[Link]) -> None:
-  """Exchanges items that stand next to each other while that helps."""
-  fewest = _count_crossings(layers, links)
-  improved = True
-  while improved and fewest:
-    improved = False
-    for layer in layers:
-      for i in range(len(layer) - 1):
-        layer[i], layer[i + 1] = layer[i + 1], layer[i]
-        crossings = _count_crossings(layers, links)
-        if crossings < fewest:
-          fewest, improved = crossings, True
-        else:
-          layer[i], layer[i + 1] = layer[i + 1], layer[i]
-
-
-def _count_crossings(layers: list[list[Item]], links: Sequence[Link]) -> int:
-  """Pairs of links that must cross."""
-  position = _positions(layers)
-  gaps: dict[int, list[tuple[float, float]]] = {}
-  for start, end in links:
-    gaps.setdefault(start.layer, []).append((position[start], position[end]))
-  count = 0
-  for gap in gaps.values():
-    for i, (start, end) in enumerate(gap):
-      count += sum((start - s) * (end - e) < 0 for s, e in gap[:i])
-  return count
 
 
 def _set_sizes(
@@ -237,7 +180,7 @@ def _set_sizes(
 
 def _set_heights(layers: list[list[Item]], links: Sequence[Link]) -> None:
   """Gives every item its y: near those it is joined to, none on another."""
-  neighbours = _neighbours(links)
+  neighbours = ordering.neighbours(links)
   for layer in layers:
     _spread(layer, [0.0] * len(layer))
   for sweep in range(8 * _SWEEPS):
@@ -311,18 +254,6 @@ def _make_arrows(links: Sequence[Link]) -> tuple[Arrow, ...]:
     middle = (len(starts) - 1) / 2
     arrows.append(Arrow(start, end, step * (starts.index(start) - middle)))
   return tuple(arrows)
-
-
-def _neighbours(links: Sequence[Link]) -> Mapping[Item, list[Item]]:
-  found: dict[Item, list[Item]] = collections.defaultdict(list)
-  for start, end in links:
-    found[start].append(end)
-    found[end].append(start)
-  return found
-
-
-def _positions(layers: Iterable[list[Item]]) -> dict[Item, float]:
-  return {item: float(i) for layer in layers for i, item in enumerate(layer)}
 
 
 def _mean(values: Iterable[float]) -> float | None:

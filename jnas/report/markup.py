@@ -109,7 +109,9 @@ def heat_table(weights: mixing.Weights, title: str) -> str:
   }
   last = picks[-1]
   columns = "".join(
-    f'<th scope="col"><span>{text(op)}</span></th>' for op in weights.ops
+    f'<th scope="col" title="{text(op)}">'
+    f"<span>{text(theme.short_name(op))}</span></th>"
+    for op in weights.ops
   )
   rows = ""
   for e, (source, target) in enumerate(weights.edges):
@@ -195,8 +197,8 @@ def _panel(weights: mixing.Weights, e: int, picks: Sequence[int]) -> str:
   source, target = weights.edges[e]
   op, weight = weights.strongest(e)
   return (
-    f"<figure><figcaption><b>{source} → {target}</b> {text(op)}"
-    f" {tables.decimal(weight)[:4]}</figcaption>"
+    f"<figure><figcaption><b>{source} → {target}</b>"
+    f" {text(theme.short_name(op))} {tables.decimal(weight)[:4]}</figcaption>"
     f'<svg viewBox="0 0 {width} {height}" role="img"'
     f' aria-label="weights of edge {source} to {target}, at the end'
     f' {text(op)} leads">'

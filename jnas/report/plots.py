@@ -112,7 +112,7 @@ def op_counts(log: folder.Log, cell_type: str) -> figure_lib.Figure | None:
     bands = axes.stackplot(
       np.array(edges) - 0.5,
       heights,
-      labels=ops,
+      labels=[theme.short_name(op) for op in ops],
       colors=[theme.color(theme.family(op)) for op in ops],
       step="post",
       edgecolor=theme.color("ground"),

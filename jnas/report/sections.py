@@ -1,15 +1,11 @@
 """The sections of the page, from what was found to how it was set."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from jnas import genotype as genotype_lib
 from jnas.genotype import Genotype
-from jnas.report import findings, folder, markup, mixing, plots, tables
-
-Pictures = Mapping[str, plots.Picture]
-_CELL_NAMES = {"normal": "Normal cell", "reduce": "Reduction cell"}
-_MOST_ROWS = 60  # of the numbers by epoch
+from jnas.report import curves, findings, folder, markup, tables
 
 
 def title(run: folder.Run) -> str:
@@ -17,14 +13,14 @@ def title(run: folder.Run) -> str:
   return markup.text(f"{run.name} · jnas report")
 
 
-def body(run: folder.Run, pictures: Pictures) -> str:
+def body(run: folder.Run, pictures: curves.Pictures) -> str:
   """All that the page shows, as HTML."""
   parts = [
     ("cells", "Cells", _cells(run, pictures)),
     ("result", "Result", _result(run)),
-    ("search", "Search", _search(run, pictures)),
-    ("weights", "Architecture weights", _weights(run, pictures)),
-    ("retraining", "Retraining", _retraining(run, pictures)),
+    ("search", "Search", curves.search(run, pictures)),
+    ("weights", "Architecture weights", curves.weights(run, pictures)),
+    ("retraining", "Retraining", curves.retraining(run, pictures)),
     ("settings", "Settings", _settings(run)),
   ]
   parts = [part for part in parts if part[2]]
@@ -76,7 +72,7 @@ def _head(run: folder.Run) -> str:
   )
 
 
-def _cells(run: folder.Run, pictures: Pictures) -> str:
+def _cells(run: folder.Run, pictures: curves.Pictures) -> str:
   """The cells drawn, and as text."""
   if run.genotype is None:
     return ""
@@ -91,7 +87,7 @@ def _cells(run: folder.Run, pictures: Pictures) -> str:
     links = ", ".join(
       f'<a href="{name}.{kind}">{kind}</a>' for kind in ("svg", "png", "dot")
     )
-    drawn += f"<h3>{_CELL_NAMES[cell_type]}</h3>" + markup.figure(
+    drawn += f"<h3>{curves.CELL_NAMES[cell_type]}</h3>" + markup.figure(
       markup.scroll(svg, f"{cell_type} cell"),
       f"{markup.text(counts)}. Beside this page: {links}.",
     )
@@ -115,7 +111,7 @@ def _result(run: folder.Run) -> str:
   """The final table, and which split each number is from."""
   table = tables.results(run)
   if table is None:
-    return ""
+    return _splits(run) if run.search and run.search.epochs else ""
   origin = ", ".join(f"{k} {v}" for k, v in run.versions.items())
   if run.config_hash:
     origin = f"Config {run.config_hash}; {origin}"
@@ -186,108 +182,6 @@ def _splits(run: folder.Run) -> str:
   )
 
 
-def _search(run: folder.Run, pictures: Pictures) -> str:
-  """Curves of the search, its table, its numbers by epoch."""
-  table = tables.search(run)
-  if run.search is None or table is None:
-    return ""
-  captions = {
-    "search_accuracy": "Accuracy. The child is the derived cell with the"
-    " supernet's weights, not tuned.",
-    "search_loss": "Loss.",
-    "ops_normal": "Operations of the normal cell derived at each epoch.",
-    "ops_reduce": "Operations of the reduction cell derived at each epoch.",
-    "gap": "Discretisation gap: the supernet's accuracy minus its child's, on"
-    " valid.",
-    "entropy": "Entropy of the weights: 1 is undecided, 0 decided.",
-    "skip_share": "Share of skip_connect in the derived cell.",
-  }
-  columns = (
-    "train_loss",
-    "train_accuracy",
-    "valid_loss",
-    "valid_accuracy",
-    "child_loss",
-    "child_accuracy",
-    "weights_lr",
-    "arch_lr",
-    "images_per_s",
-  )
-  return (
-    _charts(
-      pictures,
-      captions,
-      f'<div class="wide">{markup.numbers(table, "search")}</div>',
-    )
-    + markup.disclosure("Numbers by epoch", _by_epoch(run.search, columns))
-    + ("" if run.networks else _splits(run))
-  )
-
-
-def _weights(run: folder.Run, pictures: Pictures) -> str:
-  """Mixing weights: at an epoch, over the epochs, edge by edge."""
-  logs = [run.search] if run.search else []
-  found = [
-    weights
-    for log in logs
-    for cell_type in ("normal", "reduce")
-    if (weights := mixing.read(log, cell_type))
-  ]
-  if not found:
-    return ""
-  heat_tables = "".join(
-    markup.heat_table(weights, _CELL_NAMES[weights.cell_type])
-    for weights in found
-  )
-  content = (
-    '<p class="lead">Weight of each operation on each edge (source → target).'
-    " Outlined: in the derived cell of that epoch.</p>"
-    f'<div class="pair">{heat_tables}</div>'
-  )
-  for weights in found:
-    name = f"alpha_{weights.cell_type}"
-    label = f"weights of the {weights.cell_type} cell over the epochs"
-    svg = markup.inline_svg(pictures[name].svg, name, label, natural=True)
-    content += (
-      f"<h3>{_CELL_NAMES[weights.cell_type]}, over the epochs</h3>"
-      + markup.scroll(svg, label)
-      + markup.disclosure(
-        f"{_CELL_NAMES[weights.cell_type]}, edge by edge",
-        markup.legend(weights.ops)
-        + f'<div class="panels">{markup.panels(weights)}</div>',
-      )
-    )
-  return content
-
-
-def _retraining(run: folder.Run, pictures: Pictures) -> str:
-  """Curves of the retrained networks."""
-  captions = {
-    "training_accuracy": "Accuracy of the retrained networks; the test images"
-    " fit nothing.",
-    "training_loss": "Loss of the retrained networks.",
-  }
-  charts = _charts(pictures, captions)
-  if not charts:
-    return ""
-  columns = (
-    "train_loss",
-    "train_accuracy",
-    "test_loss",
-    "test_accuracy",
-    "lr",
-    "drop_path",
-    "images_per_s",
-  )
-  return charts + "".join(
-    markup.disclosure(
-      f"Numbers by epoch: {network.name}", _by_epoch(network.log, columns)
-    )
-    for network in run.networks
-    if network.log.epochs
-  )
-
-
 def _settings(run: folder.Run) -> str:
   """The config, by dotted name, the versions, the genotype's provenance."""
   rows = list(_flatten(run.config))
@@ -309,43 +203,6 @@ def _settings(run: folder.Run) -> str:
 def _foot(run: folder.Run) -> str:
   version = run.versions.get("jnas", "")
   return markup.text(f"jnas {version} · {run.name} · {run.config_hash}".strip())
-
-
-def _charts(
-  pictures: Pictures, captions: Mapping[str, str], last: str = ""
-) -> str:
-  """The charts that exist, side by side, and what is to follow them."""
-  figures = [
-    markup.figure(
-      markup.inline_svg(pictures[name].svg, name, caption, natural=False),
-      markup.text(caption),
-    )
-    for name, caption in captions.items()
-    if name in pictures
-  ]
-  if not figures:
-    return last
-  return f'<div class="charts">{"".join(figures)}{last}</div>'
-
-
-def _by_epoch(log: folder.Log, columns: Sequence[str]) -> str:
-  """Metrics of the epochs, of a long run only some."""
-  known = [c for c in columns if any(map(math.isfinite, log.values(c)))]
-  picks = markup.thin(len(log.epochs), _MOST_ROWS)
-  rows = tuple(
-    tables.Row(
-      str(log.epochs[i]["epoch"]),
-      "",
-      tuple(_short(folder.number(log.epochs[i], name)) for name in known),
-    )
-    for i in picks
-  )
-  columns = tuple(name.replace("_", " ") for name in known)
-  return markup.numbers(tables.Table(columns, rows), "numbers by epoch")
-
-
-def _short(value: float) -> str:
-  return f"{value:.4g}" if math.isfinite(value) else tables.UNKNOWN
 
 
 def _flatten(config: Mapping, prefix: str = ""):

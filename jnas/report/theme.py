@@ -92,6 +92,7 @@ def color(role: str) -> str:
 
 def family(op: str) -> str:
   """The role of an operation's kind: sep, dil, conv, pool, skip or none."""
+  op = op.rpartition(":")[2]
   if op in ("none", "noise"):
     return "none"
   if op in ("skip_connect", "identity"):
@@ -101,6 +102,12 @@ def family(op: str) -> str:
   if op.startswith(("sep_", "dil_")):
     return op[:3]
   return "conv"
+
+
+def short_name(op: str) -> str:
+  """An operation's name for a picture: no package, at most 24 letters."""
+  name = op.rpartition(":")[2] or op
+  return name if len(name) <= 24 else f"{name[:14]}…{name[-9:]}"
 
 
 def dashes(ops: tuple[str, ...]) -> dict[str, str]:

@@ -45,6 +45,7 @@ def write_run(
   path: pathlib.Path,
   *,
   epochs: int = 20,
+  planned: int | None = None,
   search_ended: bool = True,
   retrain_epochs: int = 30,
   retrained: bool = True,
@@ -58,6 +59,7 @@ def write_run(
   Args:
     path: where.
     epochs: of the search, lines written.
+    planned: epochs that the config asks for, if not as many.
     search_ended: whether it ended, so that a genotype exists.
     retrain_epochs: lines of each retrained network; 0 for none yet.
     retrained: whether retraining ended.
@@ -73,7 +75,7 @@ def write_run(
     "space": "darts",
     "method": {"name": "darts", "settings": {}, "selector": "default"},
     "data": {"source": "fashion_mnist_mini", "valid_fraction": 0.5},
-    "search": {"cells": 8, "channels": 16, "epochs": max(epochs, 1)},
+    "search": {"cells": 8, "channels": 16, "epochs": planned or max(epochs, 1)},
     "evaluate": {"cells": 20, "channels": 36, "epochs": retrain_epochs or 30},
   }
   write_json(
