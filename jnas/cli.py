@@ -303,9 +303,7 @@ def _config_parser(command: str, *, workdir: bool = True) -> _Parser:
     "--config", help="path ending in .py, or a name of `jnas list configs`"
   )
   if workdir:
-    parser.add_argument(
-      "--workdir", help="run folder; default runs/NAME-sSEED"
-    )
+    parser.add_argument("--workdir", help="run folder; default runs/NAME-sSEED")
   return parser
 
 

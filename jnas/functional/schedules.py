@@ -5,9 +5,7 @@ import jax.numpy as jnp
 from jnas.types import Array
 
 
-def cosine(
-  epoch: Array, *, start: float, end: float, num_epochs: int
-) -> Array:
+def cosine(epoch: Array, *, start: float, end: float, num_epochs: int) -> Array:
   """Half a cosine from `start` at epoch 0 to `end` at epoch `num_epochs`.
 
   Source: SPEC 3.0: end + (start - end)(1 + cos(pi e / epochs)) / 2.
@@ -25,9 +23,7 @@ def cosine(
   return end + (start - end) * (1 + jnp.cos(jnp.pi * share)) / 2
 
 
-def linear(
-  epoch: Array, *, start: float, end: float, num_epochs: int
-) -> Array:
+def linear(epoch: Array, *, start: float, end: float, num_epochs: int) -> Array:
   """Straight line from `start` at epoch 0 to `end` at epoch `num_epochs`.
 
   Source: DARTS, Sec. 3.2: the probability of drop-path grows linearly.

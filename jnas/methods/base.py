@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from jnas.spaces import Space
-from jnas.types import Array, ArchParams, CellWeights, PRNGKey, Progress
+from jnas.types import ArchParams, Array, CellWeights, PRNGKey, Progress
 
 
 class Method(NamedTuple):

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jnas.functional import mixing, schedules
 from jnas.methods import base
 from jnas.spaces import Space
-from jnas.types import Array, ArchParams, CellWeights, PRNGKey, Progress
+from jnas.types import ArchParams, Array, CellWeights, PRNGKey, Progress
 
 
 @dataclasses.dataclass(frozen=True)

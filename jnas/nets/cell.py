@@ -126,9 +126,7 @@ class Cell(nn.Module):
     }
 
     def run(group: graphs.Group, x: Array) -> Array:
-      return sources[group.source](
-        group, x, train=train, drop_path=drop_path
-      )
+      return sources[group.source](group, x, train=train, drop_path=drop_path)
 
     return graphs.walk(
       self.graph, inputs, weights, run=run, stride=self.plan.stride

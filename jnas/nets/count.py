@@ -10,9 +10,8 @@ import jax
 
 from jnas.genotype import Genotype
 from jnas.nets import graph, heads, macro
-from jnas.ops import Cost, Settings, Shape
+from jnas.ops import Cost, Settings, Shape, skip
 from jnas.ops import base as ops_base
-from jnas.ops import skip
 from jnas.spaces import Space
 from jnas.types import PyTree
 
@@ -134,9 +133,7 @@ def _stem(
       total = total.plus(ops_base.relu_cost(shape))
     output = ops_base.strided(shape, stride)._replace(channels=width)
     total = total.plus(
-      ops_base.conv_cost(
-        output, kernel=(3, 3), fan_in_channels=shape.channels
-      ),
+      ops_base.conv_cost(output, kernel=(3, 3), fan_in_channels=shape.channels),
       ops_base.norm_cost(output, trained),
     )
     shape = output

@@ -62,12 +62,15 @@ class DerivedNet(nn.Module):
     before_last, last = stem(images, train=train)
     auxiliary = None
     for index, plan in enumerate(self.plan.cells):
-      before_last, last = last, cell.Cell(
-        self.graphs[plan.cell_type],
-        plan,
-        self.settings,
-        name=f"cell_{index}",
-      )(before_last, last, train=train, drop_path=drop_path)
+      before_last, last = (
+        last,
+        cell.Cell(
+          self.graphs[plan.cell_type],
+          plan,
+          self.settings,
+          name=f"cell_{index}",
+        )(before_last, last, train=train, drop_path=drop_path),
+      )
       at_head = self.auxiliary and index == self.plan.auxiliary_cell
       if at_head and (train or self.is_initializing()):
         auxiliary = heads.AuxiliaryHead(

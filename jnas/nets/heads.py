@@ -39,9 +39,9 @@ class ReduceInput(nn.Module):
   @nn.compact
   def __call__(self, x: Array, *, train: bool) -> Array:
     """Maps `[B, H, W, Cin]` to `[B, H/2, W/2, features]`."""
-    return skip.FactorizedReduce(
-      self.features, 1, self.affine, name="reduce"
-    )(x[None], train=train)[0]
+    return skip.FactorizedReduce(self.features, 1, self.affine, name="reduce")(
+      x[None], train=train
+    )[0]
 
 
 class Stem(nn.Module):
@@ -92,9 +92,9 @@ class AuxiliaryHead(nn.Module):
   def __call__(self, x: Array, *, train: bool) -> Array:
     """Maps `[B, H, W, C]` to logits `[B, num_classes]`."""
     stride = _POOL_STRIDE[self.kind]
-    x = nn.avg_pool(
-      jax.nn.relu(x), (_POOL, _POOL), strides=(stride, stride)
-    )[None]
+    x = nn.avg_pool(jax.nn.relu(x), (_POOL, _POOL), strides=(stride, stride))[
+      None
+    ]
     x = base.Pointwise(1, AUXILIARY_FEATURES[0], name="conv_1")(x)
     x = jax.nn.relu(base.BatchNorm(True, name="norm_1")(x, train=train))[0]
     # A 2x2 convolution of a 2x2 image is a linear layer over its pixels.

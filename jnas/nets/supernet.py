@@ -49,12 +49,15 @@ class Supernet(nn.Module):
       for cell_type in self.graphs
     }
     for index, plan in enumerate(self.plan.cells):
-      before_last, last = last, cell.Cell(
-        self.graphs[plan.cell_type],
-        plan,
-        self.settings,
-        name=f"cell_{index}",
-      )(before_last, last, parts[plan.cell_type], train=train)
+      before_last, last = (
+        last,
+        cell.Cell(
+          self.graphs[plan.cell_type],
+          plan,
+          self.settings,
+          name=f"cell_{index}",
+        )(before_last, last, parts[plan.cell_type], train=train),
+      )
     return heads.Classifier(self.plan.num_classes, name="classifier")(
       heads.global_average(last)
     )

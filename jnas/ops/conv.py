@@ -145,9 +145,7 @@ def _pair_cost(
 
 
 def _depthwise_pointwise(output: base.Shape, kernel: int) -> base.Cost:
-  depthwise = base.conv_cost(
-    output, kernel=(kernel, kernel), fan_in_channels=1
-  )
+  depthwise = base.conv_cost(output, kernel=(kernel, kernel), fan_in_channels=1)
   return depthwise.plus(
     base.conv_cost(output, kernel=(1, 1), fan_in_channels=output.channels)
   )

@@ -43,9 +43,7 @@ class Pool(nn.Module):
     return base.BatchNorm(self.settings.affine, name="norm")(y, train=train)
 
 
-def _cost(
-  shape: base.Shape, stride: int, settings: base.Settings
-) -> base.Cost:
+def _cost(shape: base.Shape, stride: int, settings: base.Settings) -> base.Cost:
   if not settings.pool_norm:
     return base.Cost()
   return base.norm_cost(base.strided(shape, stride), settings)

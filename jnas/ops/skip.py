@@ -153,8 +153,6 @@ def _no_cost(
   return base.Cost()
 
 
-SKIP = base.Op(
-  build=Skip, cost=_skip_cost, parametric=False, is_identity=True
-)
+SKIP = base.Op(build=Skip, cost=_skip_cost, parametric=False, is_identity=True)
 ZERO = base.Op(build=Zero, cost=_no_cost, parametric=False, is_zero=True)
 NOISE = base.Op(build=Noise, cost=_no_cost, parametric=False)

@@ -41,9 +41,7 @@ def run_step(config: configs.Config, *, repeats: int) -> dict[str, Any]:
   parts = search.make(found, dataset)
   base_key = keys.base(config.seed, Stage.SEARCH)
   state = search.init_state(parts, base_key, found.info.image_shape)
-  state, batch, _ = search.place(
-    state, dataset.train, config.search.batch_size
-  )
+  state, batch, _ = search.place(state, dataset.train, config.search.batch_size)
   weight = measure(
     "weight step",
     steps.make_weight_step(parts, base_key),
@@ -92,9 +90,7 @@ def run_evaluate(config: configs.Config, *, repeats: int) -> dict[str, Any]:
   dataset = random_dataset(found, batch_size)
   base_key = keys.base(config.seed, Stage.EVALUATE)
   genotype = random_selection.sample(base_key, found.space)
-  training = evaluate.make(
-    found, dataset, problem.derived_net(found, genotype)
-  )
+  training = evaluate.make(found, dataset, problem.derived_net(found, genotype))
   state = evaluate.init_state(training, base_key, found.info.image_shape)
   state, batch, _ = search.place(state, dataset.train, batch_size)
   step = measure(
@@ -207,9 +203,7 @@ def _machine(batch_size: int) -> dict[str, Any]:
   return {
     "rss_bytes": memory.rss_peak_bytes(),
     "lowering": (
-      lowering.describe()
-      if device.platform == "cpu"
-      else "grouped convolution"
+      lowering.describe() if device.platform == "cpu" else "grouped convolution"
     ),
     "devices": jax.device_count(),
     "device_kind": device.device_kind,

@@ -68,9 +68,7 @@ class RunFolder:
       )
 
 
-def open_run(
-  config: configs.Config, workdir: str | pathlib.Path
-) -> RunFolder:
+def open_run(config: configs.Config, workdir: str | pathlib.Path) -> RunFolder:
   """The run of a config in a folder, which is not touched yet.
 
   Raises:

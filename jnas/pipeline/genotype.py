@@ -67,9 +67,7 @@ def _draw(
   return paths
 
 
-def _count(
-  genotype: genotypes.Genotype, options: argparse.Namespace
-) -> None:
+def _count(genotype: genotypes.Genotype, options: argparse.Namespace) -> None:
   problem.check_genotype(genotype)
   if options.classes < 1:
     raise ValueError(f"--classes is {options.classes}; it must be at least 1")

@@ -54,9 +54,7 @@ def _plan_search(found: problem.Problem) -> dict[str, Any]:
   state = search.init_state(parts, base_key, found.info.image_shape)
   params = count.count_params(state.params)
   state, batch, _ = search.place(state, dataset.train, config.batch_size)
-  programs, peak_bytes = search.compile_programs(
-    parts, base_key, state, batch
-  )
+  programs, peak_bytes = search.compile_programs(parts, base_key, state, batch)
   began = time.perf_counter()
   state = programs.arch_step(state, batch)
   state, loss = programs.weight_step(state, batch)
@@ -88,9 +86,7 @@ def _plan_evaluate(found: problem.Problem) -> dict[str, Any]:
   training = evaluate_stage.make(
     found, dataset, problem.derived_net(found, genotype)
   )
-  state = evaluate_stage.init_state(
-    training, base_key, found.info.image_shape
-  )
+  state = evaluate_stage.init_state(training, base_key, found.info.image_shape)
   state, batch, _ = search.place(state, dataset.train, config.batch_size)
   step = stage.compile_step(
     "training step",

@@ -159,9 +159,7 @@ def check_evaluate(problem: Problem) -> None:
   macro.check_image(height, width, config.stem)
   if config.auxiliary_weight:
     heads.check_auxiliary(height, width, config.stem)
-  _check_batch(
-    "evaluate.batch_size", config.batch_size, problem.info.num_train
-  )
+  _check_batch("evaluate.batch_size", config.batch_size, problem.info.num_train)
   evaluate_plan(problem)
   if config.cutout > 2 * max(height, width):
     raise ValueError(

@@ -1,5 +1,6 @@
 """Pictures of cells: SVG and PNG by matplotlib, and text for Graphviz."""
 
+import pathlib
 from collections.abc import Sequence
 
 from matplotlib import figure as figure_lib
@@ -8,7 +9,7 @@ from matplotlib import path as path_lib
 
 from jnas.genotype import Cell
 from jnas.report import layout as layout_lib
-from jnas.report import theme
+from jnas.report import picture, theme
 
 POINTS_PER_INCH = 72.0
 _ARROW = 5.5  # length of an arrow's head, in points
@@ -36,10 +37,10 @@ def draw(cell: Cell) -> figure_lib.Figure:
   return figure
 
 
-def to_dot(cell: Cell, name: str = "cell") -> str:
+def to_dot(cell: Cell, *, title: str) -> str:
   """The cell in Graphviz's language."""
   lines = [
-    f"digraph {_quote(name)} {{",
+    f"digraph {_quote(title)} {{",
     "  rankdir=LR;",
     '  node [shape=box, style="rounded,filled", fillcolor="#eef1f4"];',
   ]
@@ -55,6 +56,13 @@ def to_dot(cell: Cell, name: str = "cell") -> str:
     )
   lines += [f"  {node} -> output [style=dashed];" for node in cell.concat]
   return "\n".join([*lines, "}"]) + "\n"
+
+
+def write(cell: Cell, path: pathlib.Path, *, title: str) -> list[pathlib.Path]:
+  """Writes path.svg, path.png and path.dot; returns their paths."""
+  dot = picture.with_ending(path, ".dot")
+  picture.replace(dot, to_dot(cell, title=title).encode())
+  return [*picture.write(picture.render(draw(cell)), path), dot]
 
 
 def trace(

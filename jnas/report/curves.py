@@ -3,9 +3,9 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from jnas.report import folder, markup, mixing, plots, tables
+from jnas.report import folder, markup, mixing, picture, tables
 
-Pictures = Mapping[str, plots.Picture]
+Pictures = Mapping[str, picture.Picture]
 CELL_NAMES = {"normal": "Normal cell", "reduce": "Reduction cell"}
 _MOST_ROWS = 60  # of the numbers by epoch
 

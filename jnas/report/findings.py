@@ -1,7 +1,7 @@
 """What a run found, in words, and what to beware of."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from jnas.genotype import Cell
@@ -158,10 +158,28 @@ def _list_ops(cell: Cell) -> str:
 
 
 def _not_finite(log: folder.Log) -> list[str]:
-  """Metrics that were written as NaN or infinite, and since which epoch."""
+  """Metrics that were not finite, and since which epoch.
+
+  They are written as null, for JSON has no NaN; NaN is understood too. What
+  was not measured in an epoch is not there at all.
+  """
   first: dict[str, int] = {}
   for epoch in log.epochs:
     for name, value in epoch.items():
-      if isinstance(value, float) and not math.isfinite(value):
+      if any(not math.isfinite(leaf) for leaf in _numbers(value)):
         first.setdefault(name, epoch["epoch"])
   return [f"{name} (epoch {epoch})" for name, epoch in first.items()]
+
+
+def _numbers(value: object) -> Iterator[float]:
+  """The numbers in a metric, whose null stands for NaN."""
+  if value is None:
+    yield math.nan
+  elif isinstance(value, float):
+    yield value
+  elif isinstance(value, Mapping) and "format" not in value:
+    for inner in value.values():
+      yield from _numbers(inner)
+  elif isinstance(value, list):
+    for inner in value:
+      yield from _numbers(inner)

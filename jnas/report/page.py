@@ -6,13 +6,13 @@ can be written again at any time, also while the run is under way.
 
 import os
 import pathlib
-import tempfile
 
 from jnas.report import (
   cells,
   folder,
   heatmaps,
   mixing,
+  picture,
   plots,
   sections,
   theme,
@@ -35,18 +35,17 @@ def write(run_folder: str | os.PathLike[str]) -> pathlib.Path:
   pictures = draw(run)
   report = path / "report"
   report.mkdir(exist_ok=True)
-  for name, picture in pictures.items():
-    _replace(report / f"{name}.svg", picture.svg.encode())
-    _replace(report / f"{name}.png", picture.png)
+  for name, drawn in pictures.items():
+    picture.write(drawn, report / name)
   for cell_type, cell in (run.genotype.cells() if run.genotype else {}).items():
-    dot = cells.to_dot(cell, f"{run.name} {cell_type}")
-    _replace(report / f"cell_{cell_type}.dot", dot.encode())
+    dot = cells.to_dot(cell, title=f"{run.name} {cell_type}")
+    picture.replace(report / f"cell_{cell_type}.dot", dot.encode())
   index = report / "index.html"
-  _replace(index, render(run, pictures).encode())
+  picture.replace(index, render(run, pictures).encode())
   return index
 
 
-def draw(run: folder.Run) -> dict[str, plots.Picture]:
+def draw(run: folder.Run) -> dict[str, picture.Picture]:
   """Every picture that the run has something to show in, by name."""
   figures = {}
   for cell_type, cell in (run.genotype.cells() if run.genotype else {}).items():
@@ -66,10 +65,10 @@ def draw(run: folder.Run) -> dict[str, plots.Picture]:
         figures[f"alpha_curves_{cell_type}"] = heatmaps.trajectories(weights)
   figures["training_accuracy"] = plots.training_accuracy(run.networks)
   figures["training_loss"] = plots.training_loss(run.networks)
-  return {name: plots.render(f) for name, f in figures.items() if f}
+  return {name: picture.render(f) for name, f in figures.items() if f}
 
 
-def render(run: folder.Run, pictures: dict[str, plots.Picture]) -> str:
+def render(run: folder.Run, pictures: dict[str, picture.Picture]) -> str:
   """The page as one text."""
   style = theme.css() + (_HERE / "page.css").read_text(encoding="utf-8")
   script = (_HERE / "page.js").read_text(encoding="utf-8")
@@ -84,18 +83,3 @@ def render(run: folder.Run, pictures: dict[str, plots.Picture]) -> str:
     f"<body>{sections.body(run, pictures)}\n<script>\n{script}</script>\n"
     "</body></html>\n"
   )
-
-
-def _replace(path: pathlib.Path, content: bytes) -> None:
-  """Writes a file whole or not at all."""
-  handle, name = tempfile.mkstemp(prefix=".", dir=path.parent)
-  try:
-    with os.fdopen(handle, "wb") as file:
-      file.write(content)
-    mask = os.umask(0)
-    os.umask(mask)
-    os.chmod(name, 0o666 & ~mask)
-    os.replace(name, path)
-  except BaseException:
-    pathlib.Path(name).unlink(missing_ok=True)
-    raise

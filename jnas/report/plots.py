@@ -1,10 +1,9 @@
 """Curves of a run, drawn by matplotlib without a display.
 
 Each function returns a figure narrow enough to be read on a phone, or None
-where the run has nothing to draw; `render` makes SVG and PNG of it.
+where the run has nothing to draw.
 """
 
-import io
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -17,18 +16,6 @@ from jnas.report import folder, theme
 
 _SIZE = (4.0, 2.6)  # inches: about the width of a phone
 _FEW_EPOCHS = 15  # up to which each one gets a mark
-
-
-class Picture(NamedTuple):
-  """A figure, ready to be written.
-
-  Attributes:
-    svg: as SVG, on no ground, its text kept as text.
-    png: as PNG, on the light theme's ground.
-  """
-
-  svg: str
-  png: bytes
 
 
 class Series(NamedTuple):
@@ -139,23 +126,6 @@ def training_loss(
 ) -> figure_lib.Figure | None:
   """Loss of the retrained networks."""
   return _lines(_training_series(networks, "loss"), ylabel="loss")
-
-
-def render(figure: figure_lib.Figure) -> Picture:
-  """The figure as SVG and PNG; the same figure gives the same bytes."""
-  svg, png = io.StringIO(), io.BytesIO()
-  with theme.style():
-    figure.savefig(svg, format="svg", metadata={"Date": None})
-    figure.savefig(
-      png,
-      format="png",
-      dpi=200,
-      facecolor=theme.color("ground"),
-      metadata={"Software": None},
-    )
-  # Whoever has not the font should see one of the same width.
-  text = svg.getvalue().replace("'DejaVu Sans'", "'DejaVu Sans', Verdana")
-  return Picture(text, png.getvalue())
 
 
 def _search_series(log: folder.Log, metric: str) -> list[Series]:

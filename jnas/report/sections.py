@@ -111,10 +111,13 @@ def _result(run: folder.Run) -> str:
   """The final table, and which split each number is from."""
   table = tables.results(run)
   if table is None:
-    return _splits(run) if run.search and run.search.epochs else ""
+    return f"<p>No network has been retrained yet.</p>{_splits(run)}"
   origin = ", ".join(f"{k} {v}" for k, v in run.versions.items())
   if run.config_hash:
     origin = f"Config {run.config_hash}; {origin}"
+  note = run.networks[0].log.header.get("note")
+  if note:
+    origin = f"{origin}; {note}"
   # Two columns leave room for a text beside the table.
   opening = '<div class="pair">' if len(table.columns) < 3 else "<div>"
   texts = "".join(

@@ -40,7 +40,7 @@ def results(run: folder.Run) -> Table | None:
   networks = [network for network in run.networks if network.log.epochs]
   if not networks:
     return None
-  sizes = "all training images, augmented, drop-path on"
+  trained = "all training images, augmented"
   tested = split_note(networks[0].log, "test")
   final = [final_accuracy(network.log) for network in networks]
   errors = [
@@ -62,7 +62,7 @@ def results(run: folder.Run) -> Table | None:
     Row("Test loss, last epoch", tested, _last(networks, "test_loss", decimal)),
     Row(
       "Train accuracy, last epoch",
-      sizes,
+      trained,
       _last(networks, "train_accuracy", percent),
     ),
     Row("Parameters", "", _summary(networks, "params", count)),
@@ -170,12 +170,8 @@ def progress(log: folder.Log, run: folder.Run, stage: str) -> str:
 
 
 def seconds(log: folder.Log) -> float:
-  """Wall time of a stage so far."""
-  told = folder.number(log.summary, "seconds")
-  if math.isfinite(told):
-    return told
-  finite = [value for value in log.values("seconds") if math.isfinite(value)]
-  return sum(finite) if finite else math.nan
+  """Wall time of a stage so far; its epochs tell the time since its start."""
+  return _last_value(log, "seconds")
 
 
 def split_note(log: folder.Log, split: str) -> str:

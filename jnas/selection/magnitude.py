@@ -78,9 +78,7 @@ def _derive_cell(weights_ek: Array, space: Space, cell_type: str) -> Cell:
   targets = jnp.array([target for _, target in space.edges])
   op_e, strength_e = rules.strongest_ops(weights_ek, allowed_ek)
   rank_e = np.asarray(
-    rules.strongest_edges(
-      strength_e, targets, num_edges=space.edges_per_node
-    )
+    rules.strongest_edges(strength_e, targets, num_edges=space.edges_per_node)
   )
   nodes = []
   for node in range(space.num_nodes):

@@ -50,6 +50,4 @@ def key_for(base_key: PRNGKey, purpose: Purpose, counter=0) -> PRNGKey:
     purpose: what it is for.
     counter: step or epoch, an int or a traced `[]` integer.
   """
-  return jax.random.fold_in(
-    jax.random.fold_in(base_key, int(purpose)), counter
-  )
+  return jax.random.fold_in(jax.random.fold_in(base_key, int(purpose)), counter)

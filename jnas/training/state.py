@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from jnas.training.metrics import MetricSums
-from jnas.types import Array, ArchParams, PyTree
+from jnas.types import ArchParams, Array, PyTree
 
 
 class SearchState(NamedTuple):

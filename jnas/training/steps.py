@@ -143,9 +143,7 @@ def make_arch_step(
       )
       batch_stats = apply(weights)[1]
     grad = jax.grad(objective)(state.arch)
-    updates, arch_opt = search.arch_tx.update(
-      grad, state.arch_opt, state.arch
-    )
+    updates, arch_opt = search.arch_tx.update(grad, state.arch_opt, state.arch)
     return state._replace(
       arch=optax.apply_updates(state.arch, updates),
       arch_opt=arch_opt,
@@ -268,9 +266,7 @@ def make_train_step(
   linearly, auxiliary towers with weight 0.4.
   """
 
-  def train_step(
-    state: TrainState, batch: Batch
-  ) -> tuple[TrainState, Array]:
+  def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Array]:
     key = jax.random.fold_in(base_key, state.step)
     images = training.images.training(
       keys.key_for(key, Purpose.TRAIN_AUGMENT), batch["images"]

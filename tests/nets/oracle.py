@@ -39,7 +39,10 @@ def params_from(oracle, dtype):
         "bias": np.zeros((1, 12), dtype),
       },
     },
-    "classifier": {"kernel": take("classifier/w"), "bias": take("classifier/b")},
+    "classifier": {
+      "kernel": take("classifier/w"),
+      "bias": take("classifier/b"),
+    },
   }
   for index, plan in enumerate(PLAN.cells):
     name = f"cell{index}"
