@@ -90,7 +90,11 @@ def place(cell: Cell, text_width: Callable[[str, float], float]) -> Layout:
     text_width: width in points of a text in a font size.
   """
   layers, links = _make_layers(cell)
+  first = layers[0][0]
   ordering.reduce_crossings(layers, links)
+  if layers[0][0] is not first:  # the first input belongs at the top
+    for layer in layers:
+      layer.reverse()
   _set_sizes(layers, text_width)
   _set_heights(layers, links)
   width = _set_columns(layers, links)

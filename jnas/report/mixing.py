@@ -23,7 +23,8 @@ class Weights:
     epochs: the epochs whose weights are known.
     values: `[epoch][edge][operation]` weights.
     chosen: for each epoch, (edge, operation) indices of the derived cell.
-    largest: the largest finite weight, for a common scale; at least 0.01.
+    largest: the end of a common scale: the largest finite weight, and at
+      least twice an even share, so that an undecided edge looks undecided.
   """
 
   cell_type: str
@@ -77,7 +78,7 @@ def read(log: folder.Log, cell_type: str) -> Weights | None:
     epochs=tuple(epoch["epoch"] for epoch in epochs),
     values=tuple(values),
     chosen=tuple(_read_chosen(e, cell_type, edges, column) for e in epochs),
-    largest=max([0.01, *finite]),
+    largest=max([2 / max(len(row) for row in [*names, ops]), *finite]),
   )
 
 

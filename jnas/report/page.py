@@ -62,7 +62,6 @@ def draw(run: folder.Run) -> dict[str, picture.Picture]:
       weights = mixing.read(log, cell_type)
       if weights:
         figures[f"alpha_{cell_type}"] = heatmaps.heat_maps(weights)
-        figures[f"alpha_curves_{cell_type}"] = heatmaps.trajectories(weights)
   figures["training_accuracy"] = plots.training_accuracy(run.networks)
   figures["training_loss"] = plots.training_loss(run.networks)
   return {name: picture.render(f) for name, f in figures.items() if f}

@@ -1,6 +1,7 @@
 """Tables of a run's numbers, each with the split it was measured on."""
 
 import math
+import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -269,8 +270,8 @@ def _summary(networks, name: str, form) -> tuple[str, ...]:
 
 
 def _rate(log: folder.Log) -> str:
-  rates = sorted(v for v in log.values("images_per_s") if math.isfinite(v))
-  return count(rates[len(rates) // 2]) if rates else UNKNOWN
+  rates = [v for v in log.values("images_per_s") if math.isfinite(v)]
+  return count(statistics.median(rates)) if rates else UNKNOWN
 
 
 def _start(log: folder.Log) -> str:
