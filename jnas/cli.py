@@ -48,6 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
   in running; 2 bad input.
   """
   arguments = list(sys.argv[1:] if arguments is None else arguments)
+  # Dotted paths such as my_lab.ops:OP are looked up from where one stands.
+  if os.getcwd() not in sys.path:
+    sys.path.insert(0, os.getcwd())
   debug = "--debug" in arguments
   arguments = [argument for argument in arguments if argument != "--debug"]
   sys.exit(_run(arguments, debug=debug))

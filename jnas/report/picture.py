@@ -10,7 +10,7 @@ from matplotlib import figure as figure_lib
 
 from jnas.report import theme
 
-_DPI = 200
+PNG_DPI = 150
 
 
 class Picture(NamedTuple):
@@ -33,7 +33,7 @@ def render(figure: figure_lib.Figure) -> Picture:
     figure.savefig(
       png,
       format="png",
-      dpi=_DPI,
+      dpi=PNG_DPI,
       facecolor=theme.color("ground"),
       metadata={"Software": None},
     )
