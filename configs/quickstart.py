@@ -21,7 +21,7 @@ def get_config() -> config.Config:
     evaluate=config.EvaluateConfig(
       cells=5,
       channels=16,
-      epochs=14,
+      epochs=10,
       batch_size=64,
       lr=0.05,
       cutout=0,

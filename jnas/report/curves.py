@@ -40,7 +40,7 @@ def search(run: folder.Run, pictures: Pictures) -> str:
   return _charts(
     pictures,
     captions,
-    f'<div class="wide">{markup.numbers(table, "search")}</div>',
+    f'<div class="wide">{markup.numbers(table, "search", lead=True)}</div>',
   ) + markup.disclosure("Numbers by epoch", _by_epoch(run.search, columns))
 
 
@@ -138,7 +138,9 @@ def _by_epoch(log: folder.Log, columns: Sequence[str]) -> str:
     for i in picks
   )
   columns = tuple(name.replace("_", " ") for name in known)
-  return markup.numbers(tables.Table(columns, rows), "numbers by epoch")
+  return markup.numbers(
+    tables.Table(columns, rows), "numbers by epoch", lead=False
+  )
 
 
 def _short(value: float) -> str:

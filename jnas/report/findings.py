@@ -98,7 +98,7 @@ def tiles(run: folder.Run) -> list[Tile]:
   if run.search and run.search.epochs:
     spent = tables.duration(tables.seconds(run.search))
     done = tables.progress(run.search, run, "search")
-    found.append(Tile("Search", spent, f"{done} epochs"))
+    found.append(Tile("Search", spent, f"epochs: {done}"))
   return [tile for tile in found if tile.value != tables.UNKNOWN]
 
 

@@ -53,15 +53,21 @@ def scroll(content: str, label: str) -> str:
   )
 
 
-def numbers(table: tables.Table, label: str) -> str:
-  """A table of numbers, its first row the most important."""
+def numbers(table: tables.Table, label: str, *, lead: bool) -> str:
+  """A table of numbers.
+
+  Args:
+    table: the numbers.
+    label: what they are, for those who cannot see it.
+    lead: whether the first row is the most important one.
+  """
   head = "".join(f'<th scope="col">{text(c)}</th>' for c in table.columns)
   rows = ""
   for i, row in enumerate(table.rows):
     note = f'<span class="note">{text(row.note)}</span>' if row.note else ""
     values = "".join(f"<td>{text(value)}</td>" for value in row.values)
     rows += (
-      "<tr>" if i else '<tr class="first">'
+      '<tr class="first">' if lead and not i else "<tr>"
     ) + f'<th scope="row">{text(row.label)}{note}</th>{values}</tr>'
   return scroll(
     f'<table class="numbers"><thead><tr><th></th>{head}</tr></thead>'
@@ -198,7 +204,7 @@ def _panel(weights: mixing.Weights, e: int, picks: Sequence[int]) -> str:
   op, weight = weights.strongest(e)
   return (
     f"<figure><figcaption><b>{source} → {target}</b>"
-    f" {text(theme.short_name(op))} {tables.decimal(weight)[:4]}</figcaption>"
+    f" {text(theme.short_name(op))} {weight:.2f}</figcaption>"
     f'<svg viewBox="0 0 {width} {height}" role="img"'
     f' aria-label="weights of edge {source} to {target}, at the end'
     f' {text(op)} leads">'

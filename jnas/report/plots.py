@@ -110,7 +110,7 @@ def op_counts(log: folder.Log, cell_type: str) -> figure_lib.Figure | None:
     axes.yaxis.set_major_locator(ticker.MaxNLocator(integer=True))
     axes.set_ylabel("connections")
     axes.grid(False)
-    _finish(figure, axes, legend_columns=2)
+    _finish(figure, axes, log.numbers(), legend_columns=2)
   return figure
 
 
@@ -202,7 +202,8 @@ def _lines(
     if bounds:
       axes.set_ylim(*bounds)
     axes.set_ylabel(ylabel)
-    _finish(figure, axes, legend_columns=2 if len(series) > 1 else 1)
+    epochs = [epoch for line in series for epoch in line.epochs]
+    _finish(figure, axes, epochs, legend_columns=min(2, len(series)))
   return figure
 
 
@@ -211,15 +212,18 @@ def _axes():
   return figure, figure.add_subplot()
 
 
-def _finish(figure, axes, *, legend_columns: int) -> None:
+def _finish(
+  figure, axes, epochs: Sequence[float], *, legend_columns: int
+) -> None:
   """Sets the axis of epochs, and the legend above the chart."""
   axes.set_xlabel("epoch")
   axes.xaxis.set_major_locator(ticker.MaxNLocator(6, integer=True))
   first, last = axes.dataLim.intervalx
-  if last - first < 1e-9:
-    axes.set_xlim(first - 1, last + 1)
-  else:
-    axes.set_xlim(first - 0.02 * (last - first), last + 0.02 * (last - first))
+  if min(epochs) == max(epochs):
+    axes.set_xticks([epochs[0]])
+    first, last = first - 1, last + 1
+  margin = 0.02 * (last - first)
+  axes.set_xlim(first - margin, last + margin)
   _, labels = axes.get_legend_handles_labels()
   rows = math.ceil(len(labels) / legend_columns)
   width, height = figure.get_size_inches()

@@ -130,7 +130,7 @@ def _result(run: folder.Run) -> str:
     f'<p class="lead">Every cell trained in the same way.{_spread(run)} The'
     " standard error is that of the test images alone; another seed moves these"
     " numbers too.</p>"
-    + f"{opening}<div>{markup.numbers(table, 'results')}"
+    + f"{opening}<div>{markup.numbers(table, 'results', lead=True)}"
     + f'<p class="note">{markup.text(origin)}</p></div>'
     + f"<div><h3>Where the numbers are from</h3>{_splits(run)}</div></div>"
     + (markup.disclosure("The random cells", texts) if texts else "")

@@ -259,6 +259,20 @@ def test_curves_show_the_values_of_the_metrics(make_run):
   assert np.allclose(last, run.search.epochs[-1]["mixing"]["reduce"])
 
 
+@pytest.mark.parametrize(("epochs", "ticks"), [(1, [0]), (2, [0, 1])])
+def test_charts_of_short_runs_have_whole_epochs_on_their_axis(
+  make_run, epochs, ticks
+):
+  run = folder.read(make_run(epochs=epochs, search_ended=False))
+  for figure in (
+    plots.search_loss(run.search),
+    plots.op_counts(run.search, "normal"),
+  ):
+    axes = figure.axes[0]
+    low, high = axes.get_xlim()
+    assert [t for t in axes.get_xticks() if low <= t <= high] == ticks
+
+
 def test_stacked_operations_add_up_to_the_connections(make_run):
   run = folder.read(make_run(epochs=6, search_ended=False))
   axes = plots.op_counts(run.search, "normal").axes[0]
