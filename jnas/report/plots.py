@@ -219,8 +219,8 @@ def _finish(
   axes.set_xlabel("epoch")
   axes.xaxis.set_major_locator(ticker.MaxNLocator(6, integer=True))
   first, last = axes.dataLim.intervalx
-  if min(epochs) == max(epochs):
-    axes.set_xticks([epochs[0]])
+  if first == last or min(epochs) == max(epochs):
+    axes.set_xticks([round((first + last) / 2)])
     first, last = first - 1, last + 1
   margin = 0.02 * (last - first)
   axes.set_xlim(first - margin, last + margin)
