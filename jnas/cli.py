@@ -65,13 +65,13 @@ def _run(arguments: list[str], *, debug: bool) -> int:
     return _fail(error, EXIT_FAILED, debug)
   except (ValueError, FileNotFoundError, NotADirectoryError) as error:
     return _fail(error, EXIT_BAD_INPUT, debug)
+  except BrokenPipeError:
+    return EXIT_FAILED
   except (FloatingPointError, OSError, RuntimeError) as error:
     return _fail(error, EXIT_FAILED, debug)
   except KeyboardInterrupt:
     print("jnas: interrupted", file=sys.stderr)
     return 130
-  except BrokenPipeError:
-    return EXIT_FAILED
   return 0
 
 
@@ -394,8 +394,11 @@ def _prepare_jax() -> None:
   """Settings that must be made before the first compilation."""
   import jax
 
+  from jnas.training import memory
+
+  memory.keep_freed_memory()
   cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-  if jax.config.jax_compilation_cache_dir is None:
+  if jax.config.values["jax_compilation_cache_dir"] is None:
     jax.config.update(
       "jax_compilation_cache_dir", str(pathlib.Path(cache) / "jnas" / "xla")
     )

@@ -155,11 +155,10 @@ def walk(
   """
   batch, height, width, channels = inputs[0].shape
   shape = (batch, height // stride, width // stride, channels)
-  nodes: list[Array | None] = [*inputs, *([None] * graph.num_nodes)]
-  for source in range(len(nodes)):
-    x = nodes[source]
-    if x is None:
-      x = nodes[source] = jnp.zeros(shape, inputs[0].dtype)
+  nodes: dict[int, Array] = dict(enumerate(inputs))
+  for source in range(len(inputs) + graph.num_nodes):
+    # A node that nothing reaches is zero.
+    x = nodes.setdefault(source, jnp.zeros(shape, inputs[0].dtype))
     # What reaches the same targets is added while still stacked: a few large
     # additions instead of one for each edge and operation.
     stacks: dict[tuple[int, ...], Array] = {}
@@ -176,6 +175,6 @@ def walk(
     for targets, stack in stacks.items():
       for index, target in enumerate(targets):
         part = stack[min(index, stack.shape[0] - 1)]
-        total = nodes[target]
+        total = nodes.get(target)
         nodes[target] = part if total is None else total + part
   return jnp.concatenate([nodes[node] for node in graph.concat], axis=-1)

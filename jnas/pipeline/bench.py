@@ -15,7 +15,7 @@ import numpy as np
 from jnas import config as configs
 from jnas.data.base import Dataset, Split
 from jnas.native import lowering
-from jnas.pipeline import display, evaluate, problem, search
+from jnas.pipeline import display, evaluate, problem, search, stage
 from jnas.selection import random as random_selection
 from jnas.training import keys, memory, steps
 from jnas.training.keys import Stage
@@ -41,7 +41,10 @@ def run_step(config: configs.Config, *, repeats: int) -> dict[str, Any]:
   parts = search.make(found, dataset)
   base_key = keys.base(config.seed, Stage.SEARCH)
   state = search.init_state(parts, base_key, found.info.image_shape)
-  state, batch, _ = search.place(state, dataset.train, config.search.batch_size)
+  state, train = stage.place(
+    state, dataset.train, batch_size=config.search.batch_size
+  )
+  batch = train.first()
   weight = measure(
     "weight step",
     steps.make_weight_step(parts, base_key),
@@ -92,7 +95,8 @@ def run_evaluate(config: configs.Config, *, repeats: int) -> dict[str, Any]:
   genotype = random_selection.sample(base_key, found.space)
   training = evaluate.make(found, dataset, problem.derived_net(found, genotype))
   state = evaluate.init_state(training, base_key, found.info.image_shape)
-  state, batch, _ = search.place(state, dataset.train, batch_size)
+  state, train = stage.place(state, dataset.train, batch_size=batch_size)
+  batch = train.first()
   step = measure(
     "training step",
     steps.make_train_step(training, base_key),

@@ -3,10 +3,10 @@
 Source: DARTS, Sec. 3.2; SPEC 3.1, column "evaluation CIFAR".
 """
 
-import contextlib
 import dataclasses
+import functools
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -21,23 +21,12 @@ from jnas.functional import schedules
 from jnas.genotype import Genotype
 from jnas.nets import count, derived, inherit
 from jnas.ops import Settings, draws
-from jnas.pipeline import display, folder, problem, stage
+from jnas.pipeline import epochs, folder, problem, stage
 from jnas.pipeline import search as search_stage
 from jnas.selection import random as random_selection
-from jnas.training import (
-  checkpoint,
-  keys,
-  loop,
-  memory,
-  metrics,
-  optim,
-  preemption,
-  steps,
-)
+from jnas.training import keys, memory, metrics, optim, preemption, steps
 from jnas.training.keys import Purpose, Stage
 from jnas.training.state import TrainState
-
-KEPT_CHECKPOINTS = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,138 +180,90 @@ def _train(
   stop: preemption.StopFlag,
 ) -> None:
   config = found.config.evaluate
-  # --- what is fixed: data, steps, compiled programs
   training = make(found, dataset, problem.derived_net(found, genotype))
   base_key = keys.base(found.config.seed, Stage.EVALUATE, 1)
   state = init_state(training, base_key, dataset.image_shape)
-  if config.inherit and path == run_folder.evaluate:
+  inherited = config.inherit and path == run_folder.evaluate
+  if inherited:
     state = _inherit(found, dataset, run_folder, genotype, state)
-  state, batch, batch_sharding = search_stage.place(
-    state, dataset.train, config.batch_size
+  state, train, test = stage.place(
+    state, dataset.train, dataset.test, batch_size=config.batch_size
   )
   train_step, evaluate, peak_bytes = compile_programs(
-    training, base_key, state, batch, name
+    training, base_key, state, train.first(), name
   )
-  train_data = loader.put(dataset.train, sharding=batch_sharding)
-  test_data = loader.put(dataset.test, sharding=batch_sharding)
-  file = metrics.MetricsFile(path / "metrics.jsonl")
-  title = f"train {found.config.name} {name}"
-  total_steps = config.epochs * training.steps_per_epoch
 
-  with contextlib.ExitStack() as stack:
-    checkpoints = stack.enter_context(
-      checkpoint.Checkpoints(
-        path / "checkpoints",
-        config_hash=run_folder.hash,
-        keep=KEPT_CHECKPOINTS,
-      )
+  def batches(epoch: int, start: int) -> Iterator[loader.Batch]:
+    key = keys.key_for(base_key, Purpose.TRAIN_ORDER, epoch)
+    order = loader.epoch_order(key, len(dataset.train), config.batch_size)
+    return train.batches(order, start=start)
+
+  def finish(
+    state: TrainState, epoch: int
+  ) -> tuple[TrainState, dict[str, Any]]:
+    means = metrics.mean(state.sums)
+    measured = stage.measure(
+      functools.partial(evaluate, state.params, state.batch_stats), test
     )
-    # --- where to begin
-    restored = checkpoints.restore(state)
-    first_step, meta = 0, {"seconds": 0.0}
-    if restored is None:
-      file.truncate_after(None)
-      file.write(_header(found))
-      if path != run_folder.evaluate:
-        genotypes.save(
-          path / "genotype.json",
-          genotype,
-          provenance=folder.provenance(run_folder, 0),
-        )
-    else:
-      first_step, state, meta = restored.step, restored.state, restored.meta
-      file.truncate_after(first_step)
-      display.say(f"{title}: going on from step {first_step} of {total_steps}")
-    clock = stage.Clock(meta["seconds"])
-    saver = stage.Saver(checkpoints, stop, seconds=config.checkpoint_seconds)
-    bar = stack.enter_context(display.progress(title, total_steps))
+    best = np.float32(max(float(state.best), measured.accuracy))
+    fresh = {"sums": metrics.zero_sums(), "best": best}
+    record = {
+      "train_loss": means.loss,
+      "train_accuracy": means.accuracy,
+      "test_loss": measured.loss,
+      "test_accuracy": measured.accuracy,
+      "lr": float(optim.weights_lr(config, jnp.asarray(epoch))),
+      "drop_path": float(_drop_path(config, epoch)),
+    }
+    placed = jax.device_put(fresh, state.step.sharding)
+    return state._replace(**placed), record
 
-    def after_step(state: TrainState, step: int, loss: float) -> None:
-      bar.update(step, loss)
-      # An epoch's last state is saved below, after the epoch's record.
-      if step % training.steps_per_epoch:
-        saver.after_step(step, state, {"seconds": clock.seconds})
-
-    # --- epochs
-    for epoch in range(first_step // training.steps_per_epoch, config.epochs):
-      begin = epoch * training.steps_per_epoch
-      done = max(first_step - begin, 0)
-      epoch_clock = stage.Clock(0.0)
-      order = loader.epoch_order(
-        keys.key_for(base_key, Purpose.TRAIN_ORDER, epoch),
-        len(dataset.train),
-        config.batch_size,
-      )
-      with jax.transfer_guard("disallow"):
-        state = loop.run_steps(
-          state,
-          loader.batches(
-            train_data, order, start=done, sharding=batch_sharding
-          ),
-          advance=train_step,
-          after_step=after_step,
-          first_step=begin + done,
-        )
-      seconds = epoch_clock.seconds
-      images = config.batch_size * (training.steps_per_epoch - done)
-      train = metrics.mean(state.sums)
-      test = _measure(
-        evaluate, state, test_data, config.batch_size, batch_sharding
-      )
-      best = np.float32(max(float(state.best), test.accuracy))
-      record = {
-        "kind": "epoch",
-        "epoch": epoch,
-        "step": begin + training.steps_per_epoch,
-        "train_loss": train.loss,
-        "train_accuracy": train.accuracy,
-        "test_loss": test.loss,
-        "test_accuracy": test.accuracy,
-        "lr": float(optim.weights_lr(config, jnp.asarray(epoch))),
-        "drop_path": float(_drop_path(config, epoch)),
-        "images_per_s": images / seconds,
-        "seconds": clock.seconds,
-      }
-      file.write(record)
-      display.say(
-        f"{title}: epoch {epoch + 1} of {config.epochs}, "
-        f"train {train.accuracy:.1%}, test {test.accuracy:.1%}"
-      )
-      state = state._replace(
-        **jax.device_put(
-          {"sums": metrics.zero_sums(), "best": best}, state.step.sharding
-        )
-      )
-      saver.save(record["step"], state, {"seconds": clock.seconds})
-      saver.after_step(record["step"], state, {"seconds": clock.seconds})
-
-    # --- what was reached
-    last = [record for record in file.read() if record["kind"] == "epoch"][-1]
-    height, _, channels = dataset.image_shape
-    counted = count.count_derived(
-      genotype,
-      problem.evaluate_plan(found),
-      size=height,
-      image_channels=channels,
-    )
-    file.write(
-      {
-        "kind": "summary",
-        "test_accuracy": last["test_accuracy"],
-        "test_loss": last["test_loss"],
-        "best_test_accuracy": float(state.best),
-        "train_accuracy": last["train_accuracy"],
-        **dataclasses.asdict(counted),
-        "genotype": genotypes.to_dict(genotype),
-        "epochs": config.epochs,
-        "steps": total_steps,
-        "seed": found.config.seed,
-        "inherited": config.inherit and path == run_folder.evaluate,
-        "peak_bytes": peak_bytes,
-        "rss_bytes": memory.rss_peak_bytes(),
-        "seconds": clock.seconds,
-      }
-    )
+  course = epochs.Epochs(
+    title=f"train {found.config.name} {name}",
+    num_epochs=config.epochs,
+    steps_per_epoch=training.steps_per_epoch,
+    images_per_step=config.batch_size,
+    batches=batches,
+    advance=train_step,
+    finish=finish,
+    line=_line,
+  )
+  if path != run_folder.evaluate and not (path / "genotype.json").exists():
+    provenance = folder.provenance(run_folder, 0)
+    genotypes.save(path / "genotype.json", genotype, provenance=provenance)
+  state, last, seconds = epochs.run(
+    course,
+    state,
+    path=path,
+    config_hash=run_folder.hash,
+    header=_header(found),
+    stop=stop,
+    checkpoint_seconds=config.checkpoint_seconds,
+  )
+  height, _, channels = dataset.image_shape
+  counted = count.count_derived(
+    genotype,
+    problem.evaluate_plan(found),
+    size=height,
+    image_channels=channels,
+  )
+  summary = {
+    "kind": "summary",
+    "test_accuracy": last["test_accuracy"],
+    "test_loss": last["test_loss"],
+    "best_test_accuracy": float(state.best),
+    "train_accuracy": last["train_accuracy"],
+    **dataclasses.asdict(counted),
+    "genotype": genotypes.to_dict(genotype),
+    "epochs": config.epochs,
+    "steps": course.num_steps,
+    "seed": found.config.seed,
+    "inherited": inherited,
+    "peak_bytes": peak_bytes,
+    "rss_bytes": memory.rss_peak_bytes(),
+    "seconds": seconds,
+  }
+  metrics.MetricsFile(path / "metrics.jsonl").write(summary)
 
 
 def compile_programs(
@@ -354,30 +295,6 @@ def compile_programs(
   return train_step, evaluate, stage.peak_bytes(train_step, evaluate)
 
 
-def _measure(
-  evaluate: Callable[..., metrics.MetricSums],
-  state: TrainState,
-  data: loader.Resident,
-  batch_size: int,
-  batch_sharding: jax.sharding.NamedSharding,
-) -> metrics.Means:
-  order = loader.eval_batches(data.labels.shape[0], batch_size)
-  sums = None
-  for batch, mask in zip(
-    loader.batches(data, order.index, sharding=batch_sharding),
-    order.mask,
-    strict=True,
-  ):
-    part = evaluate(
-      state.params,
-      state.batch_stats,
-      batch,
-      jax.device_put(mask, batch_sharding),
-    )
-    sums = part if sums is None else metrics.add(sums, part)
-  return metrics.mean(sums)
-
-
 def _drop_path(config: configs.EvaluateConfig, epoch: int) -> jax.Array:
   return schedules.linear(
     jnp.asarray(epoch),
@@ -387,9 +304,14 @@ def _drop_path(config: configs.EvaluateConfig, epoch: int) -> jax.Array:
   )
 
 
+def _line(record: dict[str, Any]) -> str:
+  return (
+    f"train {record['train_accuracy']:.1%}, test {record['test_accuracy']:.1%}"
+  )
+
+
 def _header(found: problem.Problem) -> dict[str, Any]:
   return {
-    "kind": "header",
     "split_sizes": {
       "train": found.info.num_train,
       "test": found.info.num_test,
@@ -410,10 +332,8 @@ def _inherit(
   target = search_stage.init_state(
     search, keys.base(found.config.seed, Stage.SEARCH), dataset.image_shape
   )
-  with checkpoint.Checkpoints(
-    run_folder.search / "checkpoints",
-    config_hash=run_folder.hash,
-    keep=KEPT_CHECKPOINTS,
+  with epochs.open_checkpoints(
+    run_folder.search, run_folder.hash
   ) as checkpoints:
     restored = checkpoints.restore(target)
   if restored is None:

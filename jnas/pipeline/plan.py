@@ -53,7 +53,8 @@ def _plan_search(found: problem.Problem) -> dict[str, Any]:
   base_key = keys.base(found.config.seed, Stage.SEARCH)
   state = search.init_state(parts, base_key, found.info.image_shape)
   params = count.count_params(state.params)
-  state, batch, _ = search.place(state, dataset.train, config.batch_size)
+  state, train = stage.place(state, dataset.train, batch_size=config.batch_size)
+  batch = train.first()
   programs, peak_bytes = search.compile_programs(parts, base_key, state, batch)
   began = time.perf_counter()
   state = programs.arch_step(state, batch)
@@ -87,7 +88,8 @@ def _plan_evaluate(found: problem.Problem) -> dict[str, Any]:
     found, dataset, problem.derived_net(found, genotype)
   )
   state = evaluate_stage.init_state(training, base_key, found.info.image_shape)
-  state, batch, _ = search.place(state, dataset.train, config.batch_size)
+  state, train = stage.place(state, dataset.train, batch_size=config.batch_size)
+  batch = train.first()
   step = stage.compile_step(
     "training step",
     steps.make_train_step(training, base_key),

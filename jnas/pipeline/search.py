@@ -3,10 +3,10 @@
 Source: DARTS, Algorithm 1; SPEC 3.0 and 3.1.
 """
 
-import contextlib
 import dataclasses
+import functools
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -21,26 +21,13 @@ from jnas.functional import mixing, schedules
 from jnas.genotype import Genotype
 from jnas.nets import count
 from jnas.ops import draws
-from jnas.pipeline import display, folder, problem, stage
+from jnas.pipeline import display, epochs, folder, problem, stage
 from jnas.selection import magnitude
 from jnas.spaces import SKIP, Space
-from jnas.training import (
-  checkpoint,
-  keys,
-  loop,
-  memory,
-  metrics,
-  optim,
-  preemption,
-  sharding,
-  steps,
-)
+from jnas.training import keys, memory, metrics, optim, preemption, steps
 from jnas.training.keys import Purpose, Stage
 from jnas.training.state import SearchState
 from jnas.types import CellWeights
-
-# The newest checkpoint may be damaged; another one to walk back to.
-KEPT_CHECKPOINTS = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,22 +190,6 @@ def compile_programs(
   return programs, stage.peak_bytes(arch_step, weight_step, evaluate)
 
 
-def place(
-  state: SearchState, dataset: Split, batch_size: int
-) -> tuple[SearchState, loader.Batch, jax.sharding.NamedSharding]:
-  """The state on every device, a first batch, and how batches are split."""
-  mesh = sharding.make_mesh()
-  batch_sharding = sharding.split(mesh)
-  state = jax.device_put(state, sharding.replicated(mesh))
-  resident = loader.put(
-    Split(dataset.images[:batch_size], dataset.labels[:batch_size]),
-    sharding=batch_sharding,
-  )
-  order = np.arange(batch_size, dtype=np.int32)[None]
-  batch = next(loader.batches(resident, order, sharding=batch_sharding))
-  return state, batch, batch_sharding
-
-
 def _search(
   found: problem.Problem,
   dataset: Dataset,
@@ -226,118 +197,86 @@ def _search(
   stop: preemption.StopFlag,
 ) -> SearchResult:
   config = found.config.search
-  # --- what is fixed: data, steps, compiled programs
   search = make(found, dataset)
   base_key = keys.base(found.config.seed, Stage.SEARCH)
-  train, valid = split(found, dataset)
-  state = init_state(search, base_key, dataset.image_shape)
-  state, batch, batch_sharding = place(state, train, config.batch_size)
-  programs, peak_bytes = compile_programs(search, base_key, state, batch)
-  train_data = loader.put(train, sharding=batch_sharding)
-  valid_data = loader.put(valid, sharding=batch_sharding)
-  file = metrics.MetricsFile(run_folder.search / "metrics.jsonl")
-  title = f"search {found.config.name}"
-  total_steps = config.epochs * search.steps_per_epoch
+  splits = split(found, dataset)
+  state, train, valid = stage.place(
+    init_state(search, base_key, dataset.image_shape),
+    *splits,
+    batch_size=config.batch_size,
+  )
+  programs, peak_bytes = compile_programs(
+    search, base_key, state, train.first()
+  )
 
-  with contextlib.ExitStack() as stack:
-    checkpoints = stack.enter_context(
-      checkpoint.Checkpoints(
-        run_folder.search / "checkpoints",
-        config_hash=run_folder.hash,
-        keep=KEPT_CHECKPOINTS,
-      )
+  def batches(epoch: int, start: int) -> Iterator[tuple[Any, Any]]:
+    train_order, valid_order = _orders(
+      search, base_key, epoch, [len(part) for part in splits], config.batch_size
     )
-    # --- where to begin
-    restored = checkpoints.restore(state)
-    first_step, meta = 0, {"seconds": 0.0}
-    if restored is None:
-      file.truncate_after(None)
-      file.write(_header(found))
-    else:
-      first_step, state, meta = restored.step, restored.state, restored.meta
-      file.truncate_after(first_step)
-      display.say(f"search: going on from step {first_step} of {total_steps}")
-    clock = stage.Clock(meta["seconds"])
-    saver = stage.Saver(checkpoints, stop, seconds=config.checkpoint_seconds)
-    bar = stack.enter_context(display.progress(title, total_steps))
-
-    def advance(state: SearchState, both: Any):
-      train_batch, valid_batch = both
-      state = programs.arch_step(state, valid_batch)
-      return programs.weight_step(state, train_batch)
-
-    def after_step(state: SearchState, step: int, loss: float) -> None:
-      bar.update(step, loss)
-      # An epoch's last state is saved below, after the epoch's record.
-      if step % search.steps_per_epoch:
-        saver.after_step(step, state, {"seconds": clock.seconds})
-
-    # --- epochs
-    for epoch in range(first_step // search.steps_per_epoch, config.epochs):
-      begin = epoch * search.steps_per_epoch
-      done = max(first_step - begin, 0)
-      epoch_clock = stage.Clock(0.0)
-      orders = _orders(
-        search, base_key, epoch, (len(train), len(valid)), config.batch_size
-      )
-      train_batches, valid_batches = (
-        loader.batches(part, order, start=done, sharding=batch_sharding)
-        for part, order in zip((train_data, valid_data), orders, strict=True)
-      )
-      with jax.transfer_guard("disallow"):
-        state = loop.run_steps(
-          state,
-          zip(train_batches, valid_batches, strict=True),
-          advance=advance,
-          after_step=after_step,
-          first_step=begin + done,
-        )
-      record = {
-        "kind": "epoch",
-        "epoch": epoch,
-        "step": begin + search.steps_per_epoch,
-        **_train_record(found, search, state, epoch),
-      }
-      seconds = epoch_clock.seconds
-      images = 2 * config.batch_size * (search.steps_per_epoch - done)
-      last = epoch == config.epochs - 1
-      if last or (epoch + 1) % config.valid_every == 0:
-        record |= _valid_record(
-          found, programs, state, valid_data, batch_sharding
-        )
-      record |= {"images_per_s": images / seconds, "seconds": clock.seconds}
-      file.write(record)
-      display.say(_epoch_line(title, record, config.epochs))
-      state = state._replace(
-        sums=jax.device_put(metrics.zero_sums(), state.step.sharding)
-      )
-      saver.save(record["step"], state, {"seconds": clock.seconds})
-      saver.after_step(record["step"], state, {"seconds": clock.seconds})
-
-    # --- what was found
-    genotype = found.selector(_probs(programs, state), found.space)
-    genotypes.save(
-      run_folder.genotype,
-      genotype,
-      provenance=folder.provenance(run_folder, total_steps),
+    return zip(
+      train.batches(train_order, start=start),
+      valid.batches(valid_order, start=start),
+      strict=True,
     )
-    if not problem.parametric_ops(genotype):
-      display.warn(
-        "no operation of the derived cells has weights to train: the search "
-        "collapsed to skips and pools"
-      )
-    summary = {
-      "kind": "summary",
-      **_last_epoch(file),
-      "genotype": genotypes.to_dict(genotype),
-      "epochs": config.epochs,
-      "steps": total_steps,
-      "params": count.count_params(state.params),
-      "peak_bytes": peak_bytes,
-      "rss_bytes": memory.rss_peak_bytes(),
-      "seconds": clock.seconds,
-    }
-    file.write(summary)
+
+  def advance(state: SearchState, both: Any) -> tuple[SearchState, jax.Array]:
+    train_batch, valid_batch = both
+    state = programs.arch_step(state, valid_batch)
+    return programs.weight_step(state, train_batch)
+
+  def finish(
+    state: SearchState, epoch: int
+  ) -> tuple[SearchState, dict[str, Any]]:
+    record = _train_record(found, state, epoch)
+    last = epoch == config.epochs - 1
+    if last or (epoch + 1) % config.valid_every == 0:
+      record |= _valid_record(found, programs, state, valid)
+    sums = jax.device_put(metrics.zero_sums(), state.step.sharding)
+    return state._replace(sums=sums), record
+
+  course = epochs.Epochs(
+    title=f"search {found.config.name}",
+    num_epochs=config.epochs,
+    steps_per_epoch=search.steps_per_epoch,
+    images_per_step=2 * config.batch_size,
+    batches=batches,
+    advance=advance,
+    finish=finish,
+    line=_line,
+  )
+  state, last, seconds = epochs.run(
+    course,
+    state,
+    path=run_folder.search,
+    config_hash=run_folder.hash,
+    header=_header(found),
+    stop=stop,
+    checkpoint_seconds=config.checkpoint_seconds,
+  )
+  genotype = found.selector(_probs(programs, state), found.space)
+  genotypes.save(
+    run_folder.genotype,
+    genotype,
+    provenance=folder.provenance(run_folder, course.num_steps),
+  )
+  if not problem.parametric_ops(genotype):
+    display.warn(
+      "no operation of the derived cells has weights to train: the search "
+      "collapsed to skips and pools"
+    )
+  repeated = ("valid_accuracy", "child_accuracy", "gap", "train_accuracy")
+  summary = {
+    "kind": "summary",
+    **{name: last[name] for name in repeated},
+    "genotype": genotypes.to_dict(genotype),
+    "epochs": config.epochs,
+    "steps": course.num_steps,
+    "params": count.count_params(state.params),
+    "peak_bytes": peak_bytes,
+    "rss_bytes": memory.rss_peak_bytes(),
+    "seconds": seconds,
+  }
+  metrics.MetricsFile(run_folder.search / "metrics.jsonl").write(summary)
   return SearchResult(genotype, summary)
 
 
@@ -345,7 +284,7 @@ def _orders(
   search: steps.Search,
   base_key: jax.Array,
   epoch: int,
-  sizes: tuple[int, int],
+  sizes: Sequence[int],
   batch_size: int,
 ) -> tuple[np.ndarray, np.ndarray]:
   """The order of training and of validation images in an epoch.
@@ -374,11 +313,9 @@ def _orders(
 
 def _header(found: problem.Problem) -> dict[str, Any]:
   edges = [list(edge) for edge in found.space.edges]
-  ops = {name: lists for name, lists in found.space.ops.items()}
   return {
-    "kind": "header",
     "edges": {name: edges for name in found.space.cell_types},
-    "ops": ops,
+    "ops": dict(found.space.ops),
     "split_sizes": {"train": found.num_train, "valid": found.num_valid},
   }
 
@@ -389,7 +326,7 @@ def _probs(programs: Programs, state: SearchState) -> CellWeights:
 
 
 def _train_record(
-  found: problem.Problem, search: steps.Search, state: SearchState, epoch: int
+  found: problem.Problem, state: SearchState, epoch: int
 ) -> dict[str, Any]:
   means = metrics.mean(state.sums)
   config = found.config.search
@@ -411,17 +348,23 @@ def _valid_record(
   found: problem.Problem,
   programs: Programs,
   state: SearchState,
-  valid_data: loader.Resident,
-  batch_sharding: jax.sharding.NamedSharding,
+  valid: stage.Placed,
 ) -> dict[str, Any]:
   """Supernet and child on the validation split, and what the cells hold."""
   weights = _probs(programs, state)
   genotype = found.selector(weights, found.space)
   child = magnitude.chosen_weights(genotype, found.space)
-  supernet_means, child_means = (
-    _measure(found, programs, state, weights, valid_data, batch_sharding)
-    for weights in (weights, child)
-  )
+
+  def measure(weights: Any) -> metrics.Means:
+    placed = jax.device_put(weights, state.step.sharding)
+    return stage.measure(
+      functools.partial(
+        programs.evaluate, state.params, state.batch_stats, placed
+      ),
+      valid,
+    )
+
+  supernet_means, child_means = measure(weights), measure(child)
   cells = {"normal": genotype.normal, "reduce": genotype.reduce}
   counts = {name: op_counts(cells[name]) for name in found.space.cell_types}
   return {
@@ -458,48 +401,8 @@ def _entropies(weights: CellWeights, space: Space) -> dict[str, float]:
   }
 
 
-def _measure(
-  found: problem.Problem,
-  programs: Programs,
-  state: SearchState,
-  weights: CellWeights,
-  valid_data: loader.Resident,
-  batch_sharding: jax.sharding.NamedSharding,
-) -> metrics.Means:
-  """Means over the whole validation split, batch norms as they will be used."""
-  placed = jax.device_put(weights, state.step.sharding)
-  order = loader.eval_batches(
-    valid_data.labels.shape[0], found.config.search.batch_size
-  )
-  sums = None
-  for batch, mask in zip(
-    loader.batches(valid_data, order.index, sharding=batch_sharding),
-    order.mask,
-    strict=True,
-  ):
-    part = programs.evaluate(
-      state.params,
-      state.batch_stats,
-      placed,
-      batch,
-      jax.device_put(mask, batch_sharding),
-    )
-    sums = part if sums is None else metrics.add(sums, part)
-  return metrics.mean(sums)
-
-
-def _last_epoch(file: metrics.MetricsFile) -> dict[str, Any]:
-  """The results that a summary repeats from the last epoch."""
-  names = ("valid_accuracy", "child_accuracy", "gap", "train_accuracy")
-  last = [record for record in file.read() if record["kind"] == "epoch"][-1]
-  return {name: last[name] for name in names}
-
-
-def _epoch_line(title: str, record: dict[str, Any], epochs: int) -> str:
-  line = (
-    f"{title}: epoch {record['epoch'] + 1} of {epochs}, "
-    f"train {record['train_accuracy']:.1%}"
-  )
+def _line(record: dict[str, Any]) -> str:
+  line = f"train {record['train_accuracy']:.1%}"
   if "valid_accuracy" not in record:
     return line
   return (

@@ -1,17 +1,61 @@
-"""What the training stages share: compiled steps, timed saves, stopping."""
+"""What the stages share: compiled steps, placed data, measures, saves.
 
+Stopping is here too: a stage that is asked to stop saves and raises.
+"""
+
+import functools
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
+from jnas.data import loader
+from jnas.data.base import Split
 from jnas.pipeline import display
-from jnas.training import checkpoint, memory, preemption
+from jnas.training import checkpoint, memory, metrics, preemption, sharding
+from jnas.types import Array
 
 
 class Stopped(Exception):
   """A stage saved its state and ended early because it was asked to."""
+
+
+class Placed(NamedTuple):
+  """A split on the devices.
+
+  Attributes:
+    data: the split, on every device.
+    batch_size: images in a batch.
+    sharding: how a batch is split over the devices.
+  """
+
+  data: loader.Resident
+  batch_size: int
+  sharding: jax.sharding.NamedSharding
+
+  def batches(self, order: np.ndarray, *, start: int = 0):
+    """The batches of `[steps, batch_size]` indices, from a step on."""
+    return loader.batches(self.data, order, start=start, sharding=self.sharding)
+
+  def first(self) -> loader.Batch:
+    """A batch to compile for."""
+    order = np.arange(self.batch_size, dtype=np.int32)[None]
+    return next(self.batches(order))
+
+
+def place(state: Any, *splits: Split, batch_size: int) -> tuple[Any, ...]:
+  """The state and the splits on the devices, in the order given."""
+  mesh = sharding.make_mesh()
+  batch_sharding = sharding.split(mesh)
+  placed = [
+    Placed(
+      loader.put(split, sharding=batch_sharding), batch_size, batch_sharding
+    )
+    for split in splits
+  ]
+  return jax.device_put(state, sharding.replicated(mesh)), *placed
 
 
 def compile_step(
@@ -25,6 +69,23 @@ def compile_step(
 def peak_bytes(*compiled: jax.stages.Compiled) -> int:
   """The largest memory that any of these programs needs on one device."""
   return max(memory.compiled_peak_bytes(program) for program in compiled)
+
+
+def measure(
+  evaluate: Callable[[loader.Batch, Array], metrics.MetricSums], split: Placed
+) -> metrics.Means:
+  """Means over every image of a split.
+
+  Args:
+    evaluate: `(batch, mask [B]) -> sums`; the mask is 0 for padding.
+    split: what to measure on.
+  """
+  order = loader.eval_batches(split.data.labels.shape[0], split.batch_size)
+  sums = [
+    evaluate(batch, jax.device_put(mask, split.sharding))
+    for batch, mask in zip(split.batches(order.index), order.mask, strict=True)
+  ]
+  return metrics.mean(functools.reduce(metrics.add, sums))
 
 
 class Saver:
@@ -43,17 +104,23 @@ class Saver:
     self._last = time.monotonic()
 
   def save(self, step: int, state: Any, meta: Mapping[str, Any]) -> None:
-    """Saves now."""
-    self._checkpoints.save(step, state, meta)
-    self._last = time.monotonic()
+    """Saves now; raises `Stopped` if asked to stop."""
+    self._save(step, state, meta, stop=self._stop.requested)
 
   def after_step(self, step: int, state: Any, meta: Mapping[str, Any]) -> None:
-    """Saves if it is time; saves and raises `Stopped` if asked to stop."""
-    if self._stop.requested:
-      self.save(step, state, meta)
+    """Saves if it is time or if asked to stop, and raises `Stopped` then."""
+    # Processes agree on a stop by asking equally often: once a step.
+    stop = self._stop.requested
+    if stop or time.monotonic() - self._last >= self._seconds:
+      self._save(step, state, meta, stop=stop)
+
+  def _save(
+    self, step: int, state: Any, meta: Mapping[str, Any], *, stop: bool
+  ) -> None:
+    self._checkpoints.save(step, state, meta)
+    self._last = time.monotonic()
+    if stop:
       raise Stopped(preemption.stopped_line(step))
-    if time.monotonic() - self._last >= self._seconds:
-      self.save(step, state, meta)
 
 
 class Clock:

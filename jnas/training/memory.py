@@ -1,5 +1,6 @@
 """What a compiled step needs, known before it runs, and what a process took."""
 
+import ctypes
 import pathlib
 import re
 import resource
@@ -9,6 +10,29 @@ import jax
 
 # `  ROOT %add.3 = f32[8]{0} add(...)`, in every computation of a module.
 _INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?[\w.\-]+ = ", re.MULTILINE)
+
+# Parameters of mallopt, from malloc.h.
+_M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
+
+
+def keep_freed_memory() -> bool:
+  """Makes the C allocator keep what is freed, for the whole process.
+
+  XLA on CPU allocates the temporaries of a program anew in every run. By
+  default glibc maps them from the system and unmaps them after, and each
+  page faults again in each step. Call it before threads start.
+
+  Returns:
+    Whether it is in effect; False where the C library is not glibc.
+  """
+  if not sys.platform.startswith("linux"):
+    return False
+  mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+  if mallopt is None:
+    return False
+  # One arena: the others give large blocks back whatever the thresholds.
+  settings = {_M_ARENA_MAX: 1, _M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: -1}
+  return all(mallopt(name, value) == 1 for name, value in settings.items())
 
 
 def compiled_peak_bytes(compiled: jax.stages.Compiled) -> int:

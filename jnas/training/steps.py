@@ -218,7 +218,7 @@ def make_search_eval(search: Search) -> Callable[..., metrics.MetricSums]:
     batch: Batch,
     mask: Array,
   ) -> metrics.MetricSums:
-    logits = search.net.apply(
+    logits: Any = search.net.apply(
       {"params": params, "batch_stats": batch_stats},
       search.images.plain(batch["images"]),
       weights,
@@ -322,7 +322,7 @@ def make_train_eval(training: Training) -> Callable[..., metrics.MetricSums]:
   def evaluate(
     params: PyTree, batch_stats: PyTree, batch: Batch, mask: Array
   ) -> metrics.MetricSums:
-    outputs = training.net.apply(
+    outputs: Any = training.net.apply(
       {"params": params, "batch_stats": batch_stats},
       training.images.plain(batch["images"]),
       train=False,

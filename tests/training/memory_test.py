@@ -1,5 +1,6 @@
 import os
 import pathlib
+import platform
 import subprocess
 import sys
 
@@ -82,3 +83,38 @@ def test_peak_of_a_process_is_its_own_and_outlives_the_need():
   assert 20_000_000 < before < 300_000_000
   assert 90_000_000 < after - before < 110_000_000
   assert memory.rss_peak_bytes() > ballast.nbytes
+
+
+_TOUCH_TWICE = """
+import ctypes, resource, sys
+from jnas.training import memory
+
+assert memory.keep_freed_memory()
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+libc.free.argtypes = [ctypes.c_void_p]
+faults = []
+for _ in range(2):
+  before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+  block = libc.malloc(ctypes.c_size_t(100 * 2**20))
+  ctypes.memset(block, 1, 100 * 2**20)
+  libc.free(block)
+  faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+print(*faults)
+"""
+
+
+@pytest.mark.skipif(
+  "glibc" not in "".join(platform.libc_ver()), reason="needs glibc's allocator"
+)
+def test_freed_memory_is_kept():
+  # A process of its own: the setting is for the whole process.
+  done = subprocess.run(
+    [sys.executable, "-c", _TOUCH_TWICE],
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  first, second = map(int, done.stdout.split())
+  assert second < 100
+  assert first > second
