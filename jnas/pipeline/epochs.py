@@ -123,10 +123,11 @@ def run(
       end = begin + epochs.steps_per_epoch
       done = max(first_step - begin, 0)
       epoch_clock = stage.Clock(0.0)
+      batches = epochs.batches(epoch, done)
       with jax.transfer_guard("disallow"):
         state = loop.run_steps(
           state,
-          epochs.batches(epoch, done),
+          batches,
           advance=epochs.advance,
           after_step=after_step,
           first_step=begin + done,

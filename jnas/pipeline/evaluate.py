@@ -229,6 +229,7 @@ def _train(
     line=_line,
   )
   if path != run_folder.evaluate and not (path / "genotype.json").exists():
+    path.mkdir(parents=True, exist_ok=True)
     provenance = folder.provenance(run_folder, 0)
     genotypes.save(path / "genotype.json", genotype, provenance=provenance)
   state, last, seconds = epochs.run(
