@@ -239,8 +239,12 @@ def _genotype(arguments: list[str]) -> None:
     help="file (JSON, DARTS text), text, NAS-Bench-201 string, or the name of "
     "a published cell (jnas list cells)",
   )
-  parser.add_argument("--channels", type=int, default=36)
-  parser.add_argument("--cells", type=int, default=20)
+  parser.add_argument(
+    "--channels", type=int, help="default 36; 16 for one cell type"
+  )
+  parser.add_argument(
+    "--cells", type=int, help="default 20; 15 for one cell type"
+  )
   parser.add_argument("--classes", type=int, default=10)
   parser.add_argument(
     "--size", type=int, default=32, help="of the images; 224: ImageNet stem"

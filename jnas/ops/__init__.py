@@ -14,6 +14,8 @@ OPS = {
   "dil_conv_3x3": conv.dilated(3),
   "dil_conv_5x5": conv.dilated(5),
   "conv_7x1_1x7": conv.pair(7),
+  "nor_conv_1x1": conv.dense(1),
+  "nor_conv_3x3": conv.dense(3),
   "noise": skip.NOISE,
 }
 

@@ -149,9 +149,14 @@ class Pointwise(nn.Module):
     shape = (self.targets, x.shape[-1], self.features)
     kernel = self.param("kernel", torch_uniform(x.shape[-1]), shape)
     kernel = kernel.astype(x.dtype)
+    # Rows of pixels times a matrix: XLA on CPU transposes the whole tensor,
+    # forth and back, for the same product written over five axes.
+    rows = x.reshape(x.shape[0], -1, x.shape[-1])
     if x.shape[0] == 1:
-      return jnp.einsum("bhwc,tcd->tbhwd", x[0], kernel)
-    return jnp.einsum("tbhwc,tcd->tbhwd", x, kernel)
+      y = jnp.stack([rows[0] @ matrix for matrix in kernel])
+    else:
+      y = rows @ kernel
+    return y.reshape(self.targets, *x.shape[1:-1], self.features)
 
 
 class Conv(nn.Module):

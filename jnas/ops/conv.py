@@ -1,6 +1,7 @@
-"""Convolutional candidates: separable, dilated, and the 7x1-1x7 pair.
+"""Convolutional candidates: separable, dilated, dense, the 7x1-1x7 pair.
 
-Source: DARTS, Sec. 3.1.1; SPEC 2.1. All start with a ReLU and have no bias.
+Source: DARTS, Sec. 3.1.1; SPEC 2.1, and 2.5 for the dense ones. All start with
+a ReLU and have no bias.
 """
 
 import functools
@@ -74,6 +75,36 @@ class DilatedConv(nn.Module):
     return base.BatchNorm(self.settings.affine, name="norm")(x, train=train)
 
 
+class DenseConv(nn.Module):
+  """ReLU, kxk convolution, batch norm.
+
+  Attributes:
+    features: C.
+    stride: 1 or 2.
+    targets: T.
+    settings: the network's.
+    kernel: k.
+  """
+
+  features: int
+  stride: int
+  targets: int
+  settings: base.Settings
+  kernel: int
+
+  @nn.compact
+  def __call__(self, x: Array, *, train: bool) -> Array:
+    """Maps `[S, B, H, W, C]` to `[T, B, H', W', C]`."""
+    x = base.Conv(
+      self.targets,
+      self.features,
+      (self.kernel, self.kernel),
+      (self.stride, self.stride),
+      name="conv",
+    )(jax.nn.relu(x))
+    return base.BatchNorm(self.settings.affine, name="norm")(x, train=train)
+
+
 class ConvPair(nn.Module):
   """ReLU, 1xk and kx1 convolutions, batch norm.
 
@@ -131,6 +162,18 @@ def _dilated_cost(
   )
 
 
+def _dense_cost(
+  shape: base.Shape, stride: int, settings: base.Settings, *, kernel: int
+) -> base.Cost:
+  output = base.strided(shape, stride)
+  return base.relu_cost(shape).plus(
+    base.conv_cost(
+      output, kernel=(kernel, kernel), fan_in_channels=shape.channels
+    ),
+    base.norm_cost(output, settings),
+  )
+
+
 def _pair_cost(
   shape: base.Shape, stride: int, settings: base.Settings, *, kernel: int
 ) -> base.Cost:
@@ -164,6 +207,14 @@ def dilated(kernel: int) -> base.Op:
   return base.Op(
     build=functools.partial(DilatedConv, kernel=kernel),
     cost=functools.partial(_dilated_cost, kernel=kernel),
+  )
+
+
+def dense(kernel: int) -> base.Op:
+  """`nor_conv_kxk` of NAS-Bench-201."""
+  return base.Op(
+    build=functools.partial(DenseConv, kernel=kernel),
+    cost=functools.partial(_dense_cost, kernel=kernel),
   )
 
 

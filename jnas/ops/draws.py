@@ -62,7 +62,8 @@ def initialize(init: Callable[[PRNGKey], PyTree], key: PRNGKey) -> PyTree:
   """
   counter = _Reservoir(None)
   init_key, draw_key = jax.random.split(key)
-  _run(lambda: jax.eval_shape(init, init_key), counter)
+  # A function of its own: one traced before would not run, nor be counted.
+  _run(lambda: jax.eval_shape(lambda key: init(key), init_key), counter)
 
   @jax.jit
   def run(init_key: PRNGKey, draw_key: PRNGKey) -> PyTree:

@@ -6,12 +6,16 @@ import json
 import pathlib
 
 from jnas import genotype as genotypes
-from jnas.nets import count, macro
+from jnas.nets import count, macro, nasbench201
 from jnas.pipeline import problem
 from jnas.report import cells
+from jnas.training import checkpoint
 
 # Images of this size or larger take the ImageNet stem.
 IMAGENET_SIZE = 224
+# Networks of DARTS on CIFAR-10 and of NAS-Bench-201, unless told otherwise.
+_DARTS_CELLS, _DARTS_CHANNELS = 20, 36
+_BENCH_CELLS, _BENCH_CHANNELS = 15, 16
 
 
 def run(options: argparse.Namespace) -> None:
@@ -58,6 +62,7 @@ def _convert(genotype: genotypes.Genotype, form: str) -> str:
 def _draw(
   genotype: genotypes.Genotype, out: pathlib.Path
 ) -> list[pathlib.Path]:
+  checkpoint.check_writable(out)
   out.mkdir(parents=True, exist_ok=True)
   paths = []
   for name in ("normal", "reduce"):
@@ -71,17 +76,53 @@ def _count(genotype: genotypes.Genotype, options: argparse.Namespace) -> None:
   problem.check_genotype(genotype)
   if options.classes < 1:
     raise ValueError(f"--classes is {options.classes}; it must be at least 1")
-  plan = macro.plan(
-    num_cells=options.cells,
-    features=options.channels,
-    num_classes=options.classes,
-    stem="imagenet" if options.size >= IMAGENET_SIZE else "cifar",
-  )
-  counted = dataclasses.asdict(
-    count.count_derived(genotype, plan, size=options.size, image_channels=3)
-  )
-  if options.json:
-    print(json.dumps(counted))
+  if genotype.reduce is None:
+    counted = _count_single(genotype, options)
   else:
-    for name, value in counted.items():
+    counted = _count_pair(genotype, options)
+  fields = dataclasses.asdict(counted)
+  if options.json:
+    print(json.dumps(fields))
+  else:
+    for name, value in fields.items():
       print(f"{name:16s} {value:,}")
+
+
+def _count_pair(
+  genotype: genotypes.Genotype, options: argparse.Namespace
+) -> count.Count:
+  """Counts the network of a normal and a reduction cell."""
+  stem = "imagenet" if options.size >= IMAGENET_SIZE else "cifar"
+  divisor = macro.STEM_STRIDE[stem] * 4
+  if options.size < 1 or options.size % divisor:
+    raise ValueError(
+      f"--size is {options.size}; it must be a multiple of {divisor}"
+    )
+  plan = macro.plan(
+    num_cells=_DARTS_CELLS if options.cells is None else options.cells,
+    features=_DARTS_CHANNELS if options.channels is None else options.channels,
+    num_classes=options.classes,
+    stem=stem,
+  )
+  return count.count_derived(
+    genotype, plan, size=options.size, image_channels=3
+  )
+
+
+def _count_single(
+  genotype: genotypes.Genotype, options: argparse.Namespace
+) -> count.Count:
+  """Counts the network of NAS-Bench-201, three stages of one cell."""
+  cells = _BENCH_CELLS if options.cells is None else options.cells
+  if cells % nasbench201.NUM_STAGES:
+    raise ValueError(
+      f"--cells is {cells}; it must be a multiple of "
+      f"{nasbench201.NUM_STAGES}, the stages of one cell's network"
+    )
+  return nasbench201.count_network(
+    genotype,
+    size=options.size,
+    num_classes=options.classes,
+    features=_BENCH_CHANNELS if options.channels is None else options.channels,
+    cells_per_stage=cells // nasbench201.NUM_STAGES,
+  )

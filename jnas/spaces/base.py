@@ -47,7 +47,16 @@ class Space:
   edges_per_node: int = 2
 
   def __post_init__(self):
-    """Checks that each cell type lists operations for every edge."""
+    """Checks the output's nodes and that every edge lists operations."""
+    last = self.num_inputs + self.num_nodes - 1
+    for node in self.concat:
+      if not self.num_inputs <= node <= last:
+        raise ValueError(
+          f"space {self.name!r}: concat holds node {node}; the nodes are "
+          f"{self.num_inputs} to {last}"
+        )
+    if not self.concat:
+      raise ValueError(f"space {self.name!r}: concat is empty")
     for cell_type, lists in self.ops.items():
       if len(lists) != len(self.edges):
         raise ValueError(
@@ -59,6 +68,11 @@ class Space:
           raise ValueError(
             f"space {self.name!r}, {cell_type} cell, edge {edge}: operations "
             f"{names}; at least one is needed and none may occur twice"
+          )
+        if set(names) == {NONE}:
+          raise ValueError(
+            f"space {self.name!r}, {cell_type} cell, edge {edge}: operations "
+            f"{names}; at least one other than {NONE!r} is needed"
           )
 
   @property
