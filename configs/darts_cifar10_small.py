@@ -18,7 +18,8 @@ def get_config() -> config.Config:
     evaluate=config.EvaluateConfig(
       cells=5,
       channels=16,
-      epochs=10,
+      epochs=12,
+      batch_size=64,
       lr=0.05,
       cutout=0,
       drop_path=0.0,

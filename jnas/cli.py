@@ -2,21 +2,17 @@
 
 import argparse
 import contextlib
-import dataclasses
 import difflib
-import io
 import json
 import os
 import pathlib
-import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import tyro
-
 from jnas import config as configs
+from jnas import options as options_lib
 
 EXIT_BAD_INPUT = 2
 EXIT_FAILED = 1
@@ -32,13 +28,6 @@ _LISTS = (
   "cells",
   "devices",
 )
-
-
-class _Parser(argparse.ArgumentParser):
-  """Reports a wrong argument in one line."""
-
-  def error(self, message: str) -> Any:
-    raise ValueError(message)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -134,8 +123,8 @@ def _usage(commands: dict[str, Callable[[list[str]], None]]) -> str:
 
 def _run_all(arguments: list[str]) -> None:
   """All stages: search, evaluate, report."""
-  parser = _config_parser("run")
-  options, config = _read_config(parser, arguments)
+  parser = options_lib.config_parser("run", _run_all.__doc__)
+  options, config = options_lib.read_config(parser, arguments)
   workdir = _workdir(options, config)
   _prepare_jax()
   from jnas.pipeline import display, stage
@@ -147,8 +136,8 @@ def _run_all(arguments: list[str]) -> None:
 
 def _search(arguments: list[str]) -> None:
   """Searches for a genotype."""
-  parser = _config_parser("search")
-  options, config = _read_config(parser, arguments)
+  parser = options_lib.config_parser("search", _search.__doc__)
+  options, config = options_lib.read_config(parser, arguments)
   workdir = _workdir(options, config)
   _prepare_jax()
   from jnas.genotype import to_darts
@@ -161,12 +150,12 @@ def _search(arguments: list[str]) -> None:
 
 def _evaluate(arguments: list[str]) -> None:
   """Trains the network of a genotype and random baselines."""
-  parser = _config_parser("evaluate")
+  parser = options_lib.config_parser("evaluate", _evaluate.__doc__)
   parser.add_argument(
     "--genotype",
     help="file, text or published name; default: what the search found",
   )
-  options, config = _read_config(parser, arguments)
+  options, config = options_lib.read_config(parser, arguments)
   workdir = _workdir(options, config)
   _prepare_jax()
   from jnas import genotype as genotypes
@@ -182,7 +171,7 @@ def _evaluate(arguments: list[str]) -> None:
 
 def _report(arguments: list[str]) -> None:
   """Writes report/index.html of a run folder."""
-  parser = _Parser(prog="jnas report", description=_report.__doc__)
+  parser = options_lib.Parser(prog="jnas report", description=_report.__doc__)
   parser.add_argument("workdir", help="run folder")
   options = parser.parse_args(arguments)
   from jnas.pipeline import folder
@@ -194,9 +183,9 @@ def _report(arguments: list[str]) -> None:
 
 def _plan(arguments: list[str]) -> None:
   """Parameters, steps, peak memory and time, before a run."""
-  parser = _config_parser("plan", workdir=False)
-  _add_json(parser)
-  options, config = _read_config(parser, arguments)
+  parser = options_lib.config_parser("plan", _plan.__doc__, workdir=False)
+  options_lib.add_json(parser)
+  options, config = options_lib.read_config(parser, arguments)
   _prepare_jax()
   from jnas.pipeline import plan
 
@@ -209,13 +198,13 @@ def _plan(arguments: list[str]) -> None:
 
 def _bench(arguments: list[str]) -> None:
   """Step time, compile time and memory of a config's steps."""
-  parser = _config_parser("bench", workdir=False)
+  parser = options_lib.config_parser("bench", _bench.__doc__, workdir=False)
   parser.add_argument("what", choices=("step", "evaluate"))
   parser.add_argument(
     "--repeats", type=int, default=5, help="timed runs (default 5)"
   )
-  _add_json(parser)
-  options, config = _read_config(parser, arguments)
+  options_lib.add_json(parser)
+  options, config = options_lib.read_config(parser, arguments)
   if options.repeats < 1:
     raise ValueError(f"--repeats is {options.repeats}; it must be at least 1")
   _prepare_jax()
@@ -232,7 +221,9 @@ def _bench(arguments: list[str]) -> None:
 
 def _genotype(arguments: list[str]) -> None:
   """Shows, counts, draws or converts a genotype."""
-  parser = _Parser(prog="jnas genotype", description=_genotype.__doc__)
+  parser = options_lib.Parser(
+    prog="jnas genotype", description=_genotype.__doc__
+  )
   parser.add_argument("what", choices=("show", "count", "draw", "convert"))
   parser.add_argument(
     "genotype",
@@ -255,7 +246,7 @@ def _genotype(arguments: list[str]) -> None:
   parser.add_argument(
     "--out", default=".", help="folder for the pictures of `draw`"
   )
-  _add_json(parser)
+  options_lib.add_json(parser)
   options = parser.parse_args(arguments)
   from jnas.pipeline import genotype
 
@@ -264,9 +255,9 @@ def _genotype(arguments: list[str]) -> None:
 
 def _list(arguments: list[str]) -> None:
   """Lists what can be named: methods, spaces, ops, cells, configs ..."""
-  parser = _Parser(prog="jnas list", description=_list.__doc__)
+  parser = options_lib.Parser(prog="jnas list", description=_list.__doc__)
   parser.add_argument("what", choices=_LISTS)
-  _add_json(parser)
+  options_lib.add_json(parser)
   options = parser.parse_args(arguments)
   names = _names(options.what)
   print(json.dumps(names) if options.json else "\n".join(names))
@@ -298,92 +289,7 @@ def _names(what: str) -> list[str]:
   return list(tables[what])
 
 
-# --- configs and options
-
-
-def _config_parser(command: str, *, workdir: bool = True) -> _Parser:
-  doc = (_commands()[command].__doc__ or "").splitlines()[0]
-  parser = _Parser(
-    prog=f"jnas {command}", description=doc, add_help=False, allow_abbrev=False
-  )
-  parser.add_argument(
-    "--config", help="path ending in .py, or a name of `jnas list configs`"
-  )
-  if workdir:
-    parser.add_argument("--workdir", help="run folder; default runs/NAME-sSEED")
-  return parser
-
-
-def _add_json(parser: argparse.ArgumentParser) -> None:
-  parser.add_argument(
-    "--json", action="store_true", help="one JSON object on stdout"
-  )
-
-
-def _read_config(
-  parser: _Parser, arguments: list[str]
-) -> tuple[argparse.Namespace, configs.Config]:
-  """Options of the command, and the config with its overrides."""
-  if "-h" in arguments or "--help" in arguments:
-    parser.print_help()
-    print("\nEvery field of the config can be overridden:\n")
-    default = configs.Config(name="NAME")
-    with contextlib.suppress(SystemExit):
-      tyro.cli(configs.Config, prog=parser.prog, default=default, args=["-h"])
-    sys.exit(0)
-  options, rest = parser.parse_known_args(arguments)
-  if options.config is None:
-    raise ValueError(
-      "--config is missing: give a path ending in .py, or one of "
-      f"{', '.join(configs.shipped())}"
-    )
-  config = configs.load(options.config)
-  return options, configs.check(_override(config, rest))
-
-
-def _override(config: configs.Config, arguments: list[str]) -> configs.Config:
-  """The config with fields replaced by `--field value`."""
-  fields = _field_names(config)
-  for argument in arguments:
-    name = argument.split("=")[0]
-    if not name.startswith("--"):
-      continue
-    plain = name.removeprefix("--").replace("-", "_")
-    plain = re.sub(r"(^|\.)no_", r"\1", plain)
-    if plain not in fields:
-      near = difflib.get_close_matches(plain, fields, n=1, cutoff=0.5)
-      hint = f"; did you mean --{near[0]}?" if near else ""
-      raise ValueError(f"unknown option {name!r}{hint}")
-  output = io.StringIO()
-  try:
-    with (
-      contextlib.redirect_stderr(output),
-      contextlib.redirect_stdout(output),
-    ):
-      return tyro.cli(configs.Config, default=config, args=arguments)
-  except SystemExit as error:
-    raise ValueError(_one_line(output.getvalue())) from error
-
-
-def _field_names(config: configs.Config) -> list[str]:
-  names = []
-  for field in dataclasses.fields(config):
-    value = getattr(config, field.name)
-    if dataclasses.is_dataclass(value):
-      names += [
-        f"{field.name}.{inner.name}" for inner in dataclasses.fields(value)
-      ]
-    else:
-      names.append(field.name)
-  return names
-
-
-def _one_line(message: str) -> str:
-  """What a boxed message of several lines says."""
-  text = re.sub(r"[\u2500-\u257f]", " ", message)
-  text = re.sub(r"\s+", " ", text).strip()
-  text = re.sub(r"For full helptext.*$", "", text).strip()
-  return re.sub(r"^Parsing error ", "", text) or "arguments cannot be parsed"
+# --- setting up
 
 
 def _workdir(
