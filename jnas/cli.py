@@ -88,7 +88,7 @@ def _dispatch(arguments: list[str]) -> None:
     near = difflib.get_close_matches(name, commands, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
     raise ValueError(
-      f"unknown command {name!r}{hint} Commands: {', '.join(commands)}"
+      f"unknown command {name!r}{hint}; commands: {', '.join(commands)}"
     )
   commands[name](rest)
 
@@ -295,6 +295,8 @@ def _names(what: str) -> list[str]:
 def _workdir(
   options: argparse.Namespace, config: configs.Config
 ) -> pathlib.Path:
+  if options.workdir == "":
+    raise ValueError("--workdir is empty; give the path of a folder")
   if options.workdir is not None:
     return pathlib.Path(options.workdir)
   return pathlib.Path("runs") / f"{config.name}-s{config.seed}"

@@ -10,9 +10,11 @@ import importlib.util
 import json
 import math
 import pathlib
+import re
 import types
-import typing
 from typing import Any, Literal
+
+from jnas import mistakes
 
 Scalar = int | float | str | bool
 
@@ -168,6 +170,8 @@ class Config:
   evaluate: EvaluateConfig = dataclasses.field(default_factory=EvaluateConfig)
 
 
+_RECORDS = (Config, MethodConfig, DataConfig, SearchConfig, EvaluateConfig)
+
 # Smallest and largest value of each numeric field; `>` excludes the bound.
 _AT_LEAST_1 = ("epochs", "batch_size", "valid_every", "channels", "cells")
 _AT_LEAST_0 = (
@@ -203,6 +207,7 @@ def check(config: Config) -> Config:
   Raises:
     ValueError: naming the field, the value found and the values allowed.
   """
+  mistakes.check_types(config)
   for name, value in flatten(config).items():
     field = name.rpartition(".")[2]
     if isinstance(value, float) and not math.isfinite(value):
@@ -217,19 +222,15 @@ def check(config: Config) -> Config:
       raise ValueError(f"{name} is {value}; it must be above 0")
     if field in _BELOW_1 and not 0 <= value < 1:
       raise ValueError(f"{name} is {value}; it must be in 0 <= x < 1")
-    allowed = _choices(name)
-    if allowed and value not in allowed:
-      raise ValueError(
-        f"{name} is {value!r}; it must be one of {', '.join(allowed)}"
-      )
   if not 0 < config.data.valid_fraction < 1:
     raise ValueError(
       f"data.valid_fraction is {config.data.valid_fraction}; "
       "it must be in 0 < x < 1"
     )
-  if not config.name or not set(config.name).isdisjoint("/\\\0"):
+  if not re.fullmatch(r"[^/\\\x00-\x1f]{1,200}", config.name):
     raise ValueError(
-      f"name is {config.name!r}; it must be a file name without slashes"
+      f"name is {config.name!r}; it must be a file name of 1 to 200 characters "
+      "without slashes"
     )
   if config.seed >= 2**32:
     raise ValueError(f"seed is {config.seed}; it must be below 2**32")
@@ -257,16 +258,25 @@ def load(path_or_name: str) -> Config:
     path = known[path_or_name]
   if not path.is_file():
     raise FileNotFoundError(f"no config file {str(path)!r}")
-  module = _import(path)
-  get_config = getattr(module, "get_config", None)
+  try:
+    get_config = getattr(_import(path), "get_config", None)
+    config = get_config() if callable(get_config) else None
+  except mistakes.SLIPS as error:
+    hint = mistakes.suggest_field(error, _RECORDS)
+    raise ValueError(
+      f"{path}: {mistakes.describe(error, path)}{hint}"
+    ) from error
   if not callable(get_config):
     raise ValueError(f"{path}: defines no function get_config()")
-  config = get_config()
   if not isinstance(config, Config):
     raise ValueError(
       f"{path}: get_config() returned {type(config).__name__}, not "
       "jnas.config.Config"
     )
+  try:
+    mistakes.check_types(config)
+  except ValueError as error:
+    raise ValueError(f"{path}: {error}") from error
   return config
 
 
@@ -286,12 +296,9 @@ def shipped() -> dict[str, pathlib.Path]:
 def _import(path: pathlib.Path) -> types.ModuleType:
   spec = importlib.util.spec_from_file_location(f"config_{path.stem}", path)
   if spec is None or spec.loader is None:
-    raise ValueError(f"{path}: cannot be imported")
+    raise ImportError("cannot be imported")
   module = importlib.util.module_from_spec(spec)
-  try:
-    spec.loader.exec_module(module)
-  except (SyntaxError, NameError, TypeError, ImportError) as error:
-    raise ValueError(f"{path}: {error}") from error
+  spec.loader.exec_module(module)
   return module
 
 
@@ -312,18 +319,30 @@ def flatten(config: Config) -> dict[str, Any]:
 
 def fingerprint(config: Config) -> str:
   """12 hexadecimal digits that change with any field."""
-  text = json.dumps(dataclasses.asdict(config), sort_keys=True)
+  text = json.dumps(_plain(config), sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _plain(record: Any) -> dict[str, Any]:
+  """The fields as values; 1 in a float's field is the 1.0 it stands for."""
+  values = {}
+  for field in dataclasses.fields(record):
+    value = getattr(record, field.name)
+    if dataclasses.is_dataclass(value):
+      values[field.name] = _plain(value)
+    else:
+      values[field.name] = float(value) if field.type is float else value
+  return values
 
 
 def from_dict(fields: dict[str, Any]) -> Config:
   """The config that `dataclasses.asdict` wrote.
 
   Raises:
-    ValueError: for a field that is unknown or missing.
+    ValueError: for a field that is unknown, missing or of another type.
   """
   try:
-    return Config(
+    config = Config(
       **{
         **fields,
         "method": MethodConfig(**fields["method"]),
@@ -334,15 +353,8 @@ def from_dict(fields: dict[str, Any]) -> Config:
     )
   except (TypeError, KeyError) as error:
     raise ValueError(
-      f"config.json was written by another version: {error}"
+      "not the config of this version of jnas: "
+      f"{mistakes.describe(error)}{mistakes.suggest_field(error, _RECORDS)}"
     ) from error
-
-
-def _choices(name: str) -> tuple[str, ...]:
-  """The values a `Literal` field allows."""
-  section, _, field = name.rpartition(".")
-  owner = {"search": SearchConfig, "evaluate": EvaluateConfig}.get(section)
-  if owner is None:
-    return ()
-  hint = typing.get_type_hints(owner).get(field)
-  return typing.get_args(hint) if typing.get_origin(hint) is Literal else ()
+  mistakes.check_types(config)
+  return config

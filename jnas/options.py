@@ -5,9 +5,9 @@ Every field of the config is an option, `--search.epochs 10`.
 
 import argparse
 import contextlib
-import dataclasses
 import difflib
 import io
+import itertools
 import re
 import sys
 from typing import Any
@@ -84,17 +84,27 @@ def read_config(
 
 def _override(config: configs.Config, arguments: list[str]) -> configs.Config:
   """The config with fields replaced by `--field value`."""
-  fields = _field_names(config)
-  for argument in arguments:
-    name = argument.split("=")[0]
+  fields = configs.flatten(config)
+  known = [name for name in fields if not name.startswith("method.settings.")]
+  known.append("method.settings")
+  for argument, following in itertools.zip_longest(arguments, arguments[1:]):
+    name, equals, value = argument.partition("=")
     if not name.startswith("--"):
       continue
     plain = name.removeprefix("--").replace("-", "_")
     plain = re.sub(r"(^|\.)no_", r"\1", plain)
-    if plain not in fields:
-      near = difflib.get_close_matches(plain, fields, n=1, cutoff=0.5)
+    if plain not in known:
+      near = difflib.get_close_matches(plain, known, n=1, cutoff=0.5)
       hint = f"; did you mean --{near[0]}?" if near else ""
       raise ValueError(f"unknown option {name!r}{hint}")
+    if isinstance(fields.get(plain), bool):
+      value = value if equals else following
+      if equals or (value is not None and not value.startswith("--")):
+        section, _, field = plain.rpartition(".")
+        raise ValueError(
+          f"{name} takes no value; found {value!r}: give --{plain} or "
+          f"--{section}.no-{field.replace('_', '-')}"
+        )
   output = io.StringIO()
   try:
     with (
@@ -106,22 +116,18 @@ def _override(config: configs.Config, arguments: list[str]) -> configs.Config:
     raise ValueError(_one_line(output.getvalue())) from error
 
 
-def _field_names(config: configs.Config) -> list[str]:
-  names = []
-  for field in dataclasses.fields(config):
-    value = getattr(config, field.name)
-    if dataclasses.is_dataclass(value):
-      names += [
-        f"{field.name}.{inner.name}" for inner in dataclasses.fields(value)
-      ]
-    else:
-      names.append(field.name)
-  return names
-
-
 def _one_line(message: str) -> str:
-  """What a boxed message of several lines says."""
-  text = re.sub(r"[\u2500-\u257f]", " ", message)
-  text = re.sub(r"\s+", " ", text).strip()
-  text = re.sub(r"For full helptext.*$", "", text).strip()
-  return re.sub(r"^Parsing error ", "", text) or "arguments cannot be parsed"
+  """What a boxed message of several lines says, without title and help."""
+  parts = re.split(r"-{5,}|[\u2500-\u257f]+", message)
+  said = [" ".join(part.split()) for part in parts if part.strip()]
+  line = said[1] if len(said) > 1 else "the arguments cannot be parsed"
+  for of_python, wanted in (
+    ("invalid literal for int() with base 10", "an int"),
+    ("could not convert string to float", "a float"),
+  ):
+    wrong = re.fullmatch(
+      rf"Error parsing (\S+): {re.escape(of_python)}: (.*)", line
+    )
+    if wrong:
+      return f"{wrong[1]} is {wrong[2]}; it must be {wanted}"
+  return line

@@ -5,27 +5,31 @@ Every name in a config is either a key of one of the explicit tables (`OPS`,
 outside the package needs no table. Either way a mistake is one clear line.
 """
 
-import difflib
 import importlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar
+
+from jnas import mistakes
 
 T = TypeVar("T")
 
 
-def resolve(name: str, table: Mapping[str, T], kind: str) -> T:
+def resolve(
+  name: str, table: Mapping[str, T], kind: str, *, of: type | None = None
+) -> T:
   """The object that a name in a config stands for.
 
   Args:
     name: a key of `table`, or `"package.module:Name"`, which is imported.
     table: the known names.
     kind: what the table holds, in the singular, for messages: `"op"`.
+    of: type that an imported object must have; None for any.
 
   Returns:
     The table's entry, or the imported object, which is not checked further.
 
   Raises:
-    ValueError: the name is unknown, or cannot be imported.
+    ValueError: the name is unknown, cannot be imported, or is of another type.
   """
   if name in table:
     return table[name]
@@ -34,16 +38,16 @@ def resolve(name: str, table: Mapping[str, T], kind: str) -> T:
     part.isidentifier() for part in (*module_name.split("."), attribute)
   ):
     raise ValueError(
-      f"unknown {kind} {name!r}{suggest(module_name, table)}; known {kind}s: "
-      f"{', '.join(table)}; your own: 'package.module:Name'"
+      f"unknown {kind} {name!r}{mistakes.suggest(module_name, table)}; known "
+      f"{kind}s: {', '.join(table)}; your own: 'package.module:Name'"
     )
-  return _import(module_name, attribute, table, kind)
-
-
-def suggest(name: str, known: Iterable[str]) -> str:
-  """`"; did you mean 'x'?"` with the nearest known name, or nothing."""
-  nearest = difflib.get_close_matches(name, list(known), n=1)
-  return f"; did you mean {nearest[0]!r}?" if nearest else ""
+  found = _import(module_name, attribute, table, kind)
+  if of is not None and not isinstance(found, of):
+    raise ValueError(
+      f"{kind} {name!r} is of type {type(found).__name__}; it must be a "
+      f"{of.__module__}.{of.__qualname__}"
+    )
+  return found
 
 
 def _import(
@@ -57,12 +61,16 @@ def _import(
     # `error` names the missing module: this one, or one that it imports.
     raise ValueError(
       f"{what}: cannot import {module_name}: {error}"
-      f"{suggest(module_name, table)}"
+      f"{mistakes.suggest(module_name, table)}"
+    ) from error
+  except mistakes.SLIPS as error:
+    raise ValueError(
+      f"{what}: cannot import {module_name}: {mistakes.describe(error)}"
     ) from error
   try:
     return getattr(module, attribute)
   except AttributeError:
     raise ValueError(
       f"{what}: module {module_name} has no {attribute!r}"
-      f"{suggest(attribute, dir(module))}"
+      f"{mistakes.suggest(attribute, dir(module))}"
     ) from None

@@ -5,6 +5,7 @@ import pathlib
 
 import jax
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 
 # Eager rank promotion hides mistakes; the program never relies on it.
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -26,3 +27,15 @@ def x64():
   """Double precision for the length of a test."""
   with jax.enable_x64(True):
     yield
+
+
+@pytest.fixture(scope="session")
+def compile_cache(tmp_path_factory) -> pathlib.Path:
+  """A folder of compiled programs that all tests of a session share."""
+  folder = tmp_path_factory.getbasetemp()
+  if "PYTEST_XDIST_WORKER" in os.environ:
+    folder = folder.parent
+  jax.config.update("jax_compilation_cache_dir", str(folder / "xla"))
+  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+  compilation_cache.reset_cache()  # it may have found itself unused before
+  return folder / "xla"

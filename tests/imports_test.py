@@ -5,12 +5,13 @@ import pathlib
 
 PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "jnas"
 # Each layer may import itself and what is listed.
-BASIC = {"types", "genotype", "registry"}
+BASIC = {"types", "genotype", "registry", "mistakes"}
 ALLOWED = {
   "types": set(),
   "genotype": set(),
-  "registry": {"types"},
-  "config": {"types"},
+  "mistakes": set(),
+  "registry": {"types", "mistakes"},
+  "config": {"types", "mistakes"},
   "functional": {"types"},
   "native": {"types"},
   "ops": BASIC | {"native"},

@@ -10,7 +10,7 @@ import dataclasses
 import inspect
 from collections.abc import Callable
 
-from jnas import registry
+from jnas import mistakes, registry
 from jnas.data import (
   base,
   checks,
@@ -119,7 +119,10 @@ def _source_of(function: Callable[..., base.Dataset], name: str) -> base.Source:
   """Makes a source of a function that may not know the options."""
 
   def load_reduced(argument: str, **options: int | None) -> base.Dataset:
-    dataset = function(argument, **_accepted(function, options))
+    try:
+      dataset = function(argument, **_accepted(function, options))
+    except mistakes.SLIPS as error:
+      raise _failure(error, name) from error
     if not isinstance(dataset, base.Dataset):
       kind = type(dataset).__name__
       raise ValueError(
@@ -144,6 +147,14 @@ def _source_of(function: Callable[..., base.Dataset], name: str) -> base.Source:
     return load_reduced(argument, **options).info
 
   return base.Source(load_reduced, describe_reduced)
+
+
+def _failure(error: Exception, name: str) -> Exception:
+  """What a function of the user's own raised, as one line that names it."""
+  kind = (
+    FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
+  )
+  return kind(f"dataset {name!r}: {mistakes.describe(error)}")
 
 
 def _accepted(

@@ -60,9 +60,20 @@ def save(
     genotype: what to write.
     provenance: where it comes from (config hash, seed, step, ...), kept beside
       it; values that JSON can hold.
+
+  Raises:
+    OSError: the file could not be written, and says so in one line.
   """
   path = pathlib.Path(path)
-  text = to_json(genotype, provenance)
+  try:
+    _write_whole(path, to_json(genotype, provenance))
+  except OSError as error:
+    failure = OSError(f"cannot write {path}: {error.strerror}")
+    failure.errno = error.errno
+    raise failure from error
+
+
+def _write_whole(path: pathlib.Path, text: str) -> None:
   handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
   try:
     with os.fdopen(handle, "w", encoding="utf-8") as file:

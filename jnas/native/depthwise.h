@@ -27,10 +27,16 @@ inline int64_t FloorDivide(int64_t a, int64_t b) {
   return a / b - (a % b < 0 ? 1 : 0);
 }
 
+// What is left of v behind a gate; a NaN in either passes.
+inline Vector PassGate(Vector v, Vector gate) {
+  return gate <= Vector{} ? Vector{} : v;
+}
+
 // Copies rows and columns of an image, some of which may lie outside it.
 template <typename Block, typename T>
-inline void Pack(Block block, const T* image, int64_t height, int64_t width,
-                 int64_t channels, Range rows, Range columns, float* tile) {
+inline void Pack(Block block, const T* image, const T* gate, int64_t height,
+                 int64_t width, int64_t channels, Range rows, Range columns,
+                 float* tile) {
   constexpr int kLanes = Block::kLanes;
   const int64_t pitch = columns.size() * kLanes;
   const int64_t left = std::clamp<int64_t>(-columns.begin, 0, columns.size());
@@ -41,16 +47,42 @@ inline void Pack(Block block, const T* image, int64_t height, int64_t width,
       std::memset(tile, 0, pitch * sizeof(float));
       continue;
     }
-    const T* from = image + (h * width + columns.begin) * channels;
-    std::memset(tile, 0, left * kLanes * sizeof(float));
-    for (int64_t w = left; w < right; ++w) {
-      for (int n = 0; n < Block::kVectors; ++n) {
-        Store(block.Read(from + w * channels + block.begin, n),
-              tile + w * kLanes + n * kWidth);
+    const int64_t from =
+        (h * width + columns.begin) * channels + block.begin;
+    auto copy = [&](auto read) {
+      for (int64_t w = left; w < right; ++w) {
+        for (int n = 0; n < Block::kVectors; ++n) {
+          Store(read(from + w * channels, n), tile + w * kLanes + n * kWidth);
+        }
       }
+    };
+    std::memset(tile, 0, left * kLanes * sizeof(float));
+    if (gate == nullptr) {
+      copy([&](int64_t at, int n) { return block.Read(image + at, n); });
+    } else if (gate == image) {
+      copy([&](int64_t at, int n) {
+        Vector v = block.Read(image + at, n);
+        return PassGate(v, v);
+      });
+    } else {
+      copy([&](int64_t at, int n) {
+        return PassGate(block.Read(image + at, n), block.Read(gate + at, n));
+      });
     }
     std::memset(tile + right * kLanes, 0,
                 (columns.size() - right) * kLanes * sizeof(float));
+  }
+}
+
+// Zeroes those numbers of whole pixels, `step` apart, that a gate holds back.
+template <typename Block, typename T>
+inline void ApplyGate(Block block, const T* gate, int64_t pixels,
+                      int64_t channels, float* pixel, int64_t step) {
+  for (int64_t p = 0; p < pixels; ++p, pixel += step) {
+    for (int n = 0; n < Block::kVectors; ++n) {
+      Vector open = block.Read(gate + p * channels + block.begin, n);
+      Store(PassGate(Load(pixel + n * kWidth), open), pixel + n * kWidth);
+    }
   }
 }
 
@@ -147,6 +179,12 @@ inline void PackWeights(Block block, const T* kernel, int64_t channels,
   }
 }
 
+// The gate from a place on; none if there is none.
+template <typename T>
+inline const T* GateOf(const Depthwise<T>& d, int64_t place) {
+  return d.gate == nullptr ? nullptr : d.gate + place;
+}
+
 template <typename T>
 void Convolve(const Depthwise<T>& d, int64_t index) {
   const int64_t band = index % d.bands;
@@ -180,8 +218,8 @@ void Convolve(const Depthwise<T>& d, int64_t index) {
       taps.offsets[t] = t / d.taps * d.dilation * pitch +
                         t % d.taps * d.dilation * kLanes;
     }
-    Pack(block, d.x + image * in_size, d.height, d.width, d.channels, rows,
-         columns, tile);
+    Pack(block, d.x + image * in_size, GateOf(d, image * in_size), d.height,
+         d.width, d.channels, rows, columns, tile);
     for (int64_t m = 0; m < multiplier; ++m) {
       const int64_t target = source * multiplier + m;
       for (int64_t t = 0; t < num_taps; ++t) {
@@ -240,7 +278,8 @@ void InputGradient(const Depthwise<T>& d, int64_t index) {
     float* out_tile = scratch.Take<float>(kDirect ? 0 : pixels * kLanes);
     Taps taps = {0, scratch.Take<int64_t>(d.taps * d.taps),
                  scratch.Take<float>(d.taps * d.taps * kLanes)};
-    T* dx = d.x + image * in_size + out_rows.begin * d.width * d.channels;
+    const int64_t to = image * in_size + out_rows.begin * d.width * d.channels;
+    T* dx = d.x + to;
     float* out;
     if constexpr (kDirect) {
       out = dx + block.begin;
@@ -251,8 +290,9 @@ void InputGradient(const Depthwise<T>& d, int64_t index) {
     for (int64_t m = 0; m < multiplier; ++m) {
       const int64_t target = source * multiplier + m;
       const T* kernel = d.kernel + target * d.taps * d.taps * d.channels;
-      Pack(block, d.y + (target * d.batch + image % d.batch) * out_size,
-           d.out_height, d.out_width, d.channels, rows, columns, tile);
+      const T* y = d.y + (target * d.batch + image % d.batch) * out_size;
+      Pack<Block, T>(block, y, nullptr, d.out_height, d.out_width, d.channels,
+                     rows, columns, tile);
       for (int64_t phase = 0; phase < s * s; ++phase) {
         const int64_t row = phase / s, column = phase % s;
         taps.count = 0;
@@ -272,6 +312,9 @@ void InputGradient(const Depthwise<T>& d, int64_t index) {
             (out_rows.size() - row + s - 1) / s, (d.width - column + s - 1) / s,
             m > 0);
       }
+    }
+    if (d.gate != nullptr) {
+      ApplyGate(block, d.gate + to, pixels, d.channels, out, step);
     }
     if constexpr (!kDirect) Unpack(block, out, pixels, d.channels, dx);
   });
@@ -371,8 +414,9 @@ void KernelGradient(const Depthwise<T>& d, int64_t index) {
           std::min((band + 1) * d.band_rows, d.out_height)};
       const int64_t first = out_rows.begin * d.stride - d.padding();
       const int64_t last = (out_rows.end - 1) * d.stride - d.padding() + reach;
-      Pack(block, d.x + (source * d.batch + image) * in_size, d.height,
-           d.width, d.channels, {first, last + 1}, columns, tile);
+      const int64_t from = (source * d.batch + image) * in_size;
+      Pack(block, d.x + from, GateOf(d, from), d.height, d.width, d.channels,
+           {first, last + 1}, columns, tile);
       for (int64_t m = 0; m < multiplier; ++m) {
         const int64_t target = source * multiplier + m;
         const T* y = d.y + (target * d.batch + image) * out_size;
@@ -380,8 +424,8 @@ void KernelGradient(const Depthwise<T>& d, int64_t index) {
         if constexpr (kDirect) {
           g = y + out_rows.begin * d.out_width * d.channels + block.begin;
         } else {
-          Pack(block, y, d.out_height, d.out_width, d.channels, out_rows,
-               {0, d.out_width}, g_tile);
+          Pack<Block, T>(block, y, nullptr, d.out_height, d.out_width,
+                         d.channels, out_rows, {0, d.out_width}, g_tile);
           g = g_tile;
         }
         const int64_t g_step = kDirect ? d.channels : kLanes;

@@ -5,6 +5,11 @@ targets is a channel multiplier, S = T applies the stacked filters one to one.
 The convolution is linear in each argument and so are its gradients with
 respect to either: the three primitives are each other's transposes, which
 gives derivatives of every order.
+
+Each takes a gate of the shape of x as a last operand, or none. Where it is 0
+or less, x counts as 0, and so the gradient of x is 0. A gate is not
+differentiated: a ReLU before the convolution, which is x as its own gate, has
+the right derivatives that way.
 """
 
 import functools
@@ -23,9 +28,11 @@ from jnas.types import Array
 _MOST_IMAGE_BLOCKS = 32
 
 
-def convolve(x: Array, kernel: Array, *, stride: int, dilation: int) -> Array:
+def convolve(
+  x: Array, kernel: Array, *gate: Array, stride: int, dilation: int
+) -> Array:
   """`[S, B, H, W, C]` and `[T, k, k, C]` to `[T, B, H', W', C]`."""
-  return _convolve_p.bind(x, kernel, stride=stride, dilation=dilation)
+  return _convolve_p.bind(x, kernel, *gate, stride=stride, dilation=dilation)
 
 
 def output_size(size: int, *, stride: int) -> int:
@@ -33,14 +40,20 @@ def output_size(size: int, *, stride: int) -> int:
   return -(-size // stride)
 
 
+def _close(x: Array, gate: tuple[Array, ...]) -> Array:
+  """Returns x with zeros where a gate, if there is one, holds it back."""
+  # A NaN passes, as it does through a ReLU.
+  return jnp.where(gate[0] <= 0, 0, x) if gate else x
+
+
 # On accelerators: a grouped convolution, the stack merged into channels.
 
 
-def _convolve_grouped(x, kernel, *, stride, dilation):
+def _convolve_grouped(x, kernel, *gate, stride, dilation):
   sources, batch, height, width, channels = x.shape
   targets, taps = kernel.shape[:2]
   multiplier = targets // sources
-  x = jnp.moveaxis(x, 0, 3)
+  x = jnp.moveaxis(_close(x, gate), 0, 3)
   x = x.reshape(batch, height, width, sources * channels)
   kernel = kernel.reshape(sources, multiplier, taps, taps, channels)
   kernel = kernel.transpose(2, 3, 0, 4, 1)
@@ -59,20 +72,20 @@ def _convolve_grouped(x, kernel, *, stride, dilation):
   return y.reshape(targets, *y.shape[2:])
 
 
-def _input_gradient_grouped(kernel, g, *, stride, dilation, sources, size):
+def _input_gradient_grouped(kernel, g, *gate, stride, dilation, sources, size):
   x = jax.ShapeDtypeStruct((sources, g.shape[1], *size, g.shape[-1]), g.dtype)
 
   def forward(x):
     return _convolve_grouped(x, kernel, stride=stride, dilation=dilation)
 
-  return jax.linear_transpose(forward, x)(g)[0]
+  return _close(jax.linear_transpose(forward, x)(g)[0], gate)
 
 
-def _kernel_gradient_grouped(x, g, *, stride, dilation, taps):
+def _kernel_gradient_grouped(x, g, *gate, stride, dilation, taps):
   shape = (g.shape[0], taps, taps, g.shape[-1])
 
   def forward(kernel):
-    return _convolve_grouped(x, kernel, stride=stride, dilation=dilation)
+    return _convolve_grouped(x, kernel, *gate, stride=stride, dilation=dilation)
 
   kernel = jax.ShapeDtypeStruct(shape, g.dtype)
   return jax.linear_transpose(forward, kernel)(g)[0]
@@ -82,7 +95,7 @@ def _kernel_gradient_grouped(x, g, *, stride, dilation, taps):
 # convolution there 40 times slower.
 
 
-def _convolve_slices(x, kernel, *, stride, dilation):
+def _convolve_slices(x, kernel, *gate, stride, dilation):
   sources, batch, height, width, channels = x.shape
   targets, taps = kernel.shape[:2]
   multiplier = targets // sources
@@ -91,6 +104,7 @@ def _convolve_slices(x, kernel, *, stride, dilation):
     output_size(width, stride=stride),
   )
   padding = dilation * (taps // 2)
+  x = _close(x, gate)
   padded = _pad_images(_widen(x)[:, None], (padding, padding))
   shape = (sources, multiplier, taps, taps, 1, 1, 1, channels)
   kernel = _widen(kernel).reshape(shape)
@@ -103,7 +117,7 @@ def _convolve_slices(x, kernel, *, stride, dilation):
   return y.reshape(targets, *y.shape[2:]).astype(x.dtype)
 
 
-def _input_gradient_slices(kernel, g, *, stride, dilation, sources, size):
+def _input_gradient_slices(kernel, g, *gate, stride, dilation, sources, size):
   targets, batch, height, width, channels = g.shape
   multiplier = targets // sources
   taps = kernel.shape[1]
@@ -129,14 +143,15 @@ def _input_gradient_slices(kernel, g, *, stride, dilation, sources, size):
       dx += window * kernel[:, :, i, j]
   # Added one by one: XLA's loop for `dx.sum(1)` is 13 times slower on CPU.
   dx = functools.reduce(operator.add, [dx[:, m] for m in range(multiplier)])
-  return dx.reshape(sources, batch, *size, channels).astype(g.dtype)
+  dx = dx.reshape(sources, batch, *size, channels).astype(g.dtype)
+  return _close(dx, gate)
 
 
-def _kernel_gradient_slices(x, g, *, stride, dilation, taps):
+def _kernel_gradient_slices(x, g, *gate, stride, dilation, taps):
   sources = x.shape[0]
   targets, _, height, width, channels = g.shape
   padding = dilation * (taps // 2)
-  padded = _pad_images(_widen(x), (padding, padding))
+  padded = _pad_images(_widen(_close(x, gate)), (padding, padding))
   stacked = _widen(g).reshape(sources, targets // sources, *g.shape[1:])
   # diagonal[p, w, j] is 1 where output column w reads column p at tap j.
   columns = np.arange(padded.shape[3])[:, None, None]
@@ -175,7 +190,7 @@ def _take_every(x: Array, start: int, stride: int, count: int, *, axis: int):
 # Native kernels.
 
 
-def _convolve_native(x, kernel, *, mesh_axes, stride, dilation):
+def _convolve_native(x, kernel, *gate, mesh_axes, stride, dilation):
   del mesh_axes
   shape = _convolve_shapes(x, kernel, stride=stride, dilation=dilation).shape
   return library.call(
@@ -183,13 +198,14 @@ def _convolve_native(x, kernel, *, mesh_axes, stride, dilation):
     [(shape, x.dtype)],
     x,
     kernel,
+    *gate,
     stride=stride,
     dilation=dilation,
   )[0]
 
 
 def _input_gradient_native(
-  kernel, g, *, mesh_axes, stride, dilation, sources, size
+  kernel, g, *gate, mesh_axes, stride, dilation, sources, size
 ):
   del mesh_axes
   shape = (sources, g.shape[1], *size, g.shape[-1])
@@ -198,12 +214,13 @@ def _input_gradient_native(
     [(shape, g.dtype)],
     kernel,
     g,
+    *gate,
     stride=stride,
     dilation=dilation,
   )[0]
 
 
-def _kernel_gradient_native(x, g, *, mesh_axes, stride, dilation, taps):
+def _kernel_gradient_native(x, g, *gate, mesh_axes, stride, dilation, taps):
   shape = (g.shape[0], taps, taps, g.shape[-1])
   # One partial sum for each block of images, added in order: the result does
   # not depend on which thread is done first.
@@ -213,6 +230,7 @@ def _kernel_gradient_native(x, g, *, mesh_axes, stride, dilation, taps):
     [(shape, jnp.float32), ((blocks, *shape), jnp.float32)],
     x,
     g,
+    *gate,
     stride=stride,
     dilation=dilation,
   )
@@ -222,8 +240,8 @@ def _kernel_gradient_native(x, g, *, mesh_axes, stride, dilation, taps):
 # The primitives and their rules.
 
 
-def _convolve_shapes(x, kernel, *, stride, dilation):
-  del dilation
+def _convolve_shapes(x, kernel, *gate, stride, dilation):
+  del gate, dilation
   _, batch, height, width, channels = x.shape
   height = output_size(height, stride=stride)
   width = output_size(width, stride=stride)
@@ -231,14 +249,14 @@ def _convolve_shapes(x, kernel, *, stride, dilation):
   return primitive.ShapedArray(shape, x.dtype)
 
 
-def _input_gradient_shapes(kernel, g, *, stride, dilation, sources, size):
-  del kernel, stride, dilation
+def _input_gradient_shapes(kernel, g, *gate, stride, dilation, sources, size):
+  del kernel, gate, stride, dilation
   shape = (sources, g.shape[1], *size, g.shape[-1])
   return primitive.ShapedArray(shape, g.dtype)
 
 
-def _kernel_gradient_shapes(x, g, *, stride, dilation, taps):
-  del x, stride, dilation
+def _kernel_gradient_shapes(x, g, *gate, stride, dilation, taps):
+  del x, gate, stride, dilation
   shape = (g.shape[0], taps, taps, g.shape[-1])
   return primitive.ShapedArray(shape, g.dtype)
 
@@ -248,63 +266,77 @@ _convolve_p = primitive.make(
   _convolve_shapes,
   xla=_convolve_slices,
   accelerator=_convolve_grouped,
-  native=primitive.Native(_convolve_native, (1, None), (1,)),
+  native=primitive.Native(_convolve_native, (1, None, 1), (1,)),
 )
 _input_gradient_p = primitive.make(
   "depthwise_conv_input_gradient",
   _input_gradient_shapes,
   xla=_input_gradient_slices,
   accelerator=_input_gradient_grouped,
-  native=primitive.Native(_input_gradient_native, (None, 1), (1,)),
+  native=primitive.Native(_input_gradient_native, (None, 1, 1), (1,)),
 )
 _kernel_gradient_p = primitive.make(
   "depthwise_conv_kernel_gradient",
   _kernel_gradient_shapes,
   xla=_kernel_gradient_slices,
   accelerator=_kernel_gradient_grouped,
-  native=primitive.Native(_kernel_gradient_native, (1, 1), (None,)),
+  native=primitive.Native(_kernel_gradient_native, (1, 1, 1), (None,)),
 )
 
 
-def _input_gradient(x, kernel, g, **window):
+def _input_gradient(x, kernel, g, *gate, **window):
   return _input_gradient_p.bind(
-    kernel, g, sources=x.shape[0], size=tuple(x.shape[2:4]), **window
+    kernel, g, *gate, sources=x.shape[0], size=tuple(x.shape[2:4]), **window
   )
 
 
-def _kernel_gradient(x, kernel, g, **window):
-  return _kernel_gradient_p.bind(x, g, taps=kernel.shape[1], **window)
+def _kernel_gradient(x, kernel, g, *gate, **window):
+  return _kernel_gradient_p.bind(x, g, *gate, taps=kernel.shape[1], **window)
 
 
-def _transpose_convolve(ct, x, kernel, **window):
+def _transpose_convolve(ct, x, kernel, *gate, **window):
   if ad.is_undefined_primal(x):
-    return _input_gradient(x.aval, kernel, ct, **window), None
-  return None, _kernel_gradient(x, kernel.aval, ct, **window)
+    return _input_gradient(x.aval, kernel, ct, *gate, **window), None
+  return None, _kernel_gradient(x, kernel.aval, ct, *gate, **window)
 
 
-def _transpose_input_gradient(ct, kernel, g, *, sources, size, **window):
+def _transpose_input_gradient(ct, kernel, g, *gate, sources, size, **window):
   del sources, size
   if ad.is_undefined_primal(kernel):
-    return _kernel_gradient(ct, kernel.aval, g, **window), None
-  return None, convolve(ct, kernel, **window)
+    return _kernel_gradient(ct, kernel.aval, g, *gate, **window), None
+  return None, convolve(ct, kernel, *gate, **window)
 
 
-def _transpose_kernel_gradient(ct, x, g, *, taps, **window):
+def _transpose_kernel_gradient(ct, x, g, *gate, taps, **window):
   del taps
   if ad.is_undefined_primal(x):
-    return _input_gradient(x.aval, ct, g, **window), None
-  return None, convolve(x, ct, **window)
+    return _input_gradient(x.aval, ct, g, *gate, **window), None
+  return None, convolve(x, ct, *gate, **window)
 
 
-def _skip_zero(transpose):
-  """Returns the transpose of a bilinear primitive that also takes a zero."""
+def _transpose_either(transpose):
+  """Completes a transpose: no gradient for a gate, none from a zero."""
 
-  def rule(ct, lhs, rhs, **params):
+  def rule(ct, lhs, rhs, *gate, **params):
     if type(ct) is ad.Zero:
-      return None, None
-    return transpose(ct, lhs, rhs, **params)
+      return [None] * (2 + len(gate))
+    pair = transpose(ct, lhs, rhs, *gate, **params)
+    return [*pair, *[None] * len(gate)]
 
   return rule
+
+
+def _jvp(primals, tangents, *, prim, **params):
+  """Differentiates a product: nothing comes from the gate."""
+  lhs, rhs, *gate = primals
+  out = prim.bind(*primals, **params)
+  total = primitive.zero_tangent(out)
+  if type(tangents[0]) is not ad.Zero:
+    total = prim.bind(tangents[0], rhs, *gate, **params)
+  if type(tangents[1]) is not ad.Zero:
+    term = prim.bind(lhs, tangents[1], *gate, **params)
+    total = ad.add_tangents(total, term)
+  return out, total
 
 
 for _prim, _transpose in (
@@ -312,12 +344,8 @@ for _prim, _transpose in (
   (_input_gradient_p, _transpose_input_gradient),
   (_kernel_gradient_p, _transpose_kernel_gradient),
 ):
-  ad.defjvp(
-    _prim,
-    lambda t, lhs, rhs, prim=_prim, **params: prim.bind(t, rhs, **params),
-    lambda t, lhs, rhs, prim=_prim, **params: prim.bind(lhs, t, **params),
-  )
-  ad.primitive_transposes[_prim] = _skip_zero(_transpose)
+  ad.primitive_jvps[_prim] = functools.partial(_jvp, prim=_prim)
+  ad.primitive_transposes[_prim] = _transpose_either(_transpose)
 
 
 def _batch(args, axes, *, prim, **params):
@@ -327,15 +355,16 @@ def _batch(args, axes, *, prim, **params):
   its targets.
   """
   size = primitive.axis_size(args, axes)
-  first, second = args
-  if axes[0] is None and first.shape[0] == 1 and prim is not _input_gradient_p:
-    second = primitive.fold(second, axes[1], size)
-  else:
+  first, second, *gate = args
+  is_shared = first.shape[0] == 1 and {axes[0], *axes[2:]} == {None}
+  if prim is _input_gradient_p or not is_shared:
     first = primitive.fold(first, axes[0], size)
-    second = primitive.fold(second, axes[1], size)
+    gate = [primitive.fold(gate[0], axes[2], size)] if gate else []
+  second = primitive.fold(second, axes[1], size)
   if prim is _input_gradient_p:
     params["sources"] *= size
-  return primitive.unfold(prim.bind(first, second, **params), size), 0
+  out = prim.bind(first, second, *gate, **params)
+  return primitive.unfold(out, size), 0
 
 
 for _prim in (_convolve_p, _input_gradient_p, _kernel_gradient_p):

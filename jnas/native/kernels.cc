@@ -18,6 +18,7 @@ namespace {
 namespace ffi = xla::ffi;
 
 using In = ffi::AnyBuffer;
+using Rest = ffi::RemainingArgs;
 using Out = ffi::Result<ffi::AnyBuffer>;
 using Shape = std::vector<int64_t>;
 
@@ -63,6 +64,12 @@ ffi::Error CheckRank(const char* name, const ffi::AnyBuffer& buffer,
 #define JNAS_RETURN_IF_ERROR(expression)               \
   if (ffi::Error error = expression; error.failure()) \
     return error
+
+ffi::Error CheckLike(const char* name, const ffi::AnyBuffer& buffer,
+                     const ffi::AnyBuffer& other) {
+  JNAS_RETURN_IF_ERROR(CheckType(name, buffer, other.element_type()));
+  return CheckShape(name, buffer, ShapeOf(other));
+}
 
 // Calls body(T{}) with the type of the elements.
 template <typename Body>
@@ -152,8 +159,21 @@ void DivideInput(DepthwiseShape* d) {
              DivideUp(d->width, d->stride) + reach, d);
 }
 
-ffi::Error ConvolveHandler(ffi::ThreadPool pool, In x, In kernel, Out y,
-                           int64_t stride, int64_t dilation) {
+// The gate is the operand that may follow the other two.
+ffi::Error FindGate(const Rest& rest, const ffi::AnyBuffer& x,
+                    const void** gate) {
+  *gate = nullptr;
+  if (rest.empty()) return ffi::Error::Success();
+  auto found = rest.get<ffi::AnyBuffer>(0);
+  if (!found.has_value()) return found.error();
+  *gate = found->untyped_data();
+  return CheckLike("the gate", *found, x);
+}
+
+ffi::Error ConvolveHandler(ffi::ThreadPool pool, In x, In kernel, Rest rest,
+                           Out y, int64_t stride, int64_t dilation) {
+  const void* gate;
+  JNAS_RETURN_IF_ERROR(FindGate(rest, x, &gate));
   DepthwiseShape shape = {};
   JNAS_RETURN_IF_ERROR(
       DescribeDepthwise(x, kernel, *y, stride, dilation, &shape));
@@ -163,15 +183,19 @@ ffi::Error ConvolveHandler(ffi::ThreadPool pool, In x, In kernel, Out y,
   DivideOutput(&shape);
   return ForType(x, [&](auto zero) {
     using T = decltype(zero);
-    const Depthwise<T> d = {shape, Data<T>(x), Data<T>(*y), Data<T>(kernel),
+    const Depthwise<T> d = {shape,           Data<T>(x), Data<T>(*y),
+                            Data<T>(kernel), static_cast<const T*>(gate),
                             nullptr};
     ParallelFor(pool, d.sources * d.batch * d.bands,
                 [&](int64_t i) { KernelsOf<T>().convolve(d, i); });
   });
 }
 
-ffi::Error InputGradientHandler(ffi::ThreadPool pool, In kernel, In g, Out dx,
-                                int64_t stride, int64_t dilation) {
+ffi::Error InputGradientHandler(ffi::ThreadPool pool, In kernel, In g,
+                                Rest rest, Out dx, int64_t stride,
+                                int64_t dilation) {
+  const void* gate;
+  JNAS_RETURN_IF_ERROR(FindGate(rest, *dx, &gate));
   DepthwiseShape shape = {};
   JNAS_RETURN_IF_ERROR(
       DescribeDepthwise(*dx, kernel, g, stride, dilation, &shape));
@@ -181,16 +205,19 @@ ffi::Error InputGradientHandler(ffi::ThreadPool pool, In kernel, In g, Out dx,
   DivideInput(&shape);
   return ForType(g, [&](auto zero) {
     using T = decltype(zero);
-    const Depthwise<T> d = {shape, Data<T>(*dx), Data<T>(g), Data<T>(kernel),
+    const Depthwise<T> d = {shape,           Data<T>(*dx), Data<T>(g),
+                            Data<T>(kernel), static_cast<const T*>(gate),
                             nullptr};
     ParallelFor(pool, d.sources * d.batch * d.bands,
                 [&](int64_t i) { KernelsOf<T>().input_gradient(d, i); });
   });
 }
 
-ffi::Error KernelGradientHandler(ffi::ThreadPool pool, In x, In g, Out dk,
-                                 Out partial, int64_t stride,
+ffi::Error KernelGradientHandler(ffi::ThreadPool pool, In x, In g, Rest rest,
+                                 Out dk, Out partial, int64_t stride,
                                  int64_t dilation) {
+  const void* gate;
+  JNAS_RETURN_IF_ERROR(FindGate(rest, x, &gate));
   DepthwiseShape shape = {};
   JNAS_RETURN_IF_ERROR(
       DescribeDepthwise(x, *dk, g, stride, dilation, &shape));
@@ -208,7 +235,8 @@ ffi::Error KernelGradientHandler(ffi::ThreadPool pool, In x, In g, Out dk,
   float* sums = Data<float>(*partial);
   ffi::Error wrong_type = ForType(x, [&](auto zero) {
     using T = decltype(zero);
-    const Depthwise<T> d = {shape, Data<T>(x), Data<T>(g), nullptr, sums};
+    const Depthwise<T> d = {shape,   Data<T>(x),                  Data<T>(g),
+                            nullptr, static_cast<const T*>(gate), sums};
     ParallelFor(pool, d.sources * d.image_blocks,
                 [&](int64_t i) { KernelsOf<T>().kernel_gradient(d, i); });
   });
@@ -325,16 +353,105 @@ ffi::Error DescribePartial(const ffi::AnyBuffer& partial, NormalizeShape* d) {
                     {d->stacked, d->blocks, 2, d->channels});
 }
 
-// Calls body(values, weight) for what each block has of each statistic:
-// values[0] and values[C], from `weight` positions.
+// Calls body(values, weight) in turn with what each block of a stacked image
+// has of the two statistics, values[0 .. C) and values[C .. 2 C), from
+// `weight` positions.
 template <typename Body>
 void ForEachPartial(const NormalizeShape& d, const float* partial,
-                    int64_t stack, int64_t channel, Body body) {
+                    int64_t stack, Body body) {
   for (int64_t b = 0; b < d.blocks; ++b) {
     const int64_t weight =
         (b + 1) * d.positions / d.blocks - b * d.positions / d.blocks;
-    body(partial + (stack * d.blocks + b) * 2 * d.channels + channel, weight);
+    body(partial + (stack * d.blocks + b) * 2 * d.channels, weight);
   }
+}
+
+// The mean and the biased variance of each channel, over blocks that are then
+// joined. Source: Chan, Golub and LeVeque, Updating formulae and a pairwise
+// algorithm (1979), Eq. (1.5).
+template <typename T>
+void ComputeMoments(ffi::ThreadPool& pool, const Normalize<T>& d, float* mean,
+                    float* var) {
+  ParallelFor(pool, d.stacked * d.blocks,
+              [&](int64_t i) { KernelsOf<T>().moments(d, i); });
+  const int64_t channels = d.channels;
+  Scratch scratch;
+  double* centre = scratch.Take<double>(channels);
+  double* squares = scratch.Take<double>(channels);
+  for (int64_t s = 0; s < d.stacked; ++s, mean += channels, var += channels) {
+    std::fill(centre, centre + channels, 0.0);
+    std::fill(squares, squares + channels, 0.0);
+    ForEachPartial(d, d.partial, s, [&](const float* p, double weight) {
+      for (int64_t c = 0; c < channels; ++c) centre[c] += p[c] * weight;
+    });
+    for (int64_t c = 0; c < channels; ++c) centre[c] /= d.positions;
+    ForEachPartial(d, d.partial, s, [&](const float* p, double weight) {
+      for (int64_t c = 0; c < channels; ++c) {
+        const double distance = p[c] - centre[c];
+        squares[c] += p[channels + c] + distance * distance * weight;
+      }
+    });
+    for (int64_t c = 0; c < channels; ++c) {
+      mean[c] = centre[c];
+      var[c] = squares[c] / d.positions;
+    }
+  }
+}
+
+// Moves running statistics towards those of a batch.
+struct Moving {
+  const float *mean, *var;
+  float *moved_mean, *moved_var;
+  float momentum;
+
+  void Apply(const float* batch_mean, const float* batch_var,
+             int64_t size) const {
+    for (int64_t i = 0; i < size; ++i) {
+      moved_mean[i] = momentum * mean[i] + (1 - momentum) * batch_mean[i];
+      moved_var[i] = momentum * var[i] + (1 - momentum) * batch_var[i];
+    }
+  }
+};
+
+ffi::Error DescribeMoving(const NormalizeShape& d, const In& mean,
+                          const In& var, Out& moved_mean, Out& moved_var,
+                          float momentum, Moving* moving) {
+  JNAS_RETURN_IF_ERROR(CheckStatistics("the running mean", mean, d));
+  JNAS_RETURN_IF_ERROR(CheckStatistics("the running variance", var, d));
+  JNAS_RETURN_IF_ERROR(CheckStatistics("the moved mean", *moved_mean, d));
+  JNAS_RETURN_IF_ERROR(CheckStatistics("the moved variance", *moved_var, d));
+  *moving = {Data<float>(mean),        Data<float>(var),
+             Data<float>(*moved_mean), Data<float>(*moved_var),
+             momentum};
+  return ffi::Error::Success();
+}
+
+ffi::Error NormalizeHandler(ffi::ThreadPool pool, In x, In running_mean,
+                            In running_var, Out y, Out var, Out moved_mean,
+                            Out moved_var, Out mean, Out partial, float eps,
+                            float momentum) {
+  NormalizeShape shape;
+  Moving moving;
+  JNAS_RETURN_IF_ERROR(DescribeNormalize(x, &shape));
+  JNAS_RETURN_IF_ERROR(CheckLike("the output", *y, x));
+  JNAS_RETURN_IF_ERROR(CheckStatistics("the mean", *mean, shape));
+  JNAS_RETURN_IF_ERROR(CheckStatistics("the variance", *var, shape));
+  JNAS_RETURN_IF_ERROR(DescribePartial(*partial, &shape));
+  JNAS_RETURN_IF_ERROR(DescribeMoving(shape, running_mean, running_var,
+                                      moved_mean, moved_var, momentum,
+                                      &moving));
+  return ForType(x, [&](auto zero) {
+    using T = decltype(zero);
+    Normalize<T> d = {shape, Data<T>(x), nullptr, Data<T>(*y),
+                      Data<float>(*partial)};
+    d.mean = Data<float>(*mean);
+    d.var = Data<float>(*var);
+    d.eps = eps;
+    ComputeMoments(pool, d, Data<float>(*mean), Data<float>(*var));
+    moving.Apply(d.mean, d.var, d.stacked * d.channels);
+    ParallelFor(pool, d.stacked * d.blocks,
+                [&](int64_t i) { KernelsOf<T>().standardize(d, i); });
+  });
 }
 
 ffi::Error MomentsHandler(ffi::ThreadPool pool, In x, Out mean, Out var,
@@ -344,73 +461,29 @@ ffi::Error MomentsHandler(ffi::ThreadPool pool, In x, Out mean, Out var,
   JNAS_RETURN_IF_ERROR(CheckStatistics("the mean", *mean, shape));
   JNAS_RETURN_IF_ERROR(CheckStatistics("the variance", *var, shape));
   JNAS_RETURN_IF_ERROR(DescribePartial(*partial, &shape));
-  float* sums = Data<float>(*partial);
-  ffi::Error wrong_type = ForType(x, [&](auto zero) {
+  return ForType(x, [&](auto zero) {
     using T = decltype(zero);
-    Normalize<T> d = {shape, Data<T>(x), nullptr, nullptr, sums};
-    ParallelFor(pool, d.stacked * d.blocks,
-                [&](int64_t i) { KernelsOf<T>().moments(d, i); });
+    const Normalize<T> d = {shape, Data<T>(x), nullptr, nullptr,
+                            Data<float>(*partial)};
+    ComputeMoments(pool, d, Data<float>(*mean), Data<float>(*var));
   });
-  if (wrong_type.failure()) return wrong_type;
-  // Joins the blocks' means and squared distances. Source: Chan, Golub and
-  // LeVeque, Updating formulae and a pairwise algorithm (1979), Eq. (1.5).
-  ParallelFor(pool, shape.stacked, [&](int64_t s) {
-    for (int64_t c = 0; c < shape.channels; ++c) {
-      double total = 0, squares = 0;
-      ForEachPartial(shape, sums, s, c, [&](const float* p, int64_t weight) {
-        total += static_cast<double>(p[0]) * weight;
-      });
-      const double centre = total / shape.positions;
-      ForEachPartial(shape, sums, s, c, [&](const float* p, int64_t weight) {
-        const double distance = p[0] - centre;
-        squares += p[shape.channels] + distance * distance * weight;
-      });
-      Data<float>(*mean)[s * shape.channels + c] = centre;
-      Data<float>(*var)[s * shape.channels + c] = squares / shape.positions;
-    }
-  });
-  return ffi::Error::Success();
-}
-
-ffi::Error ProductsHandler(ffi::ThreadPool pool, In t, In y, Out mean,
-                           Out second, Out partial) {
-  NormalizeShape shape;
-  JNAS_RETURN_IF_ERROR(DescribeNormalize(t, &shape));
-  JNAS_RETURN_IF_ERROR(CheckShape("y", y, ShapeOf(t)));
-  JNAS_RETURN_IF_ERROR(CheckType("y", y, t.element_type()));
-  JNAS_RETURN_IF_ERROR(CheckStatistics("the mean", *mean, shape));
-  JNAS_RETURN_IF_ERROR(CheckStatistics("the mean product", *second, shape));
-  JNAS_RETURN_IF_ERROR(DescribePartial(*partial, &shape));
-  float* sums = Data<float>(*partial);
-  ffi::Error wrong_type = ForType(t, [&](auto zero) {
-    using T = decltype(zero);
-    Normalize<T> d = {shape, Data<T>(t), Data<T>(y), nullptr, sums};
-    ParallelFor(pool, d.stacked * d.blocks,
-                [&](int64_t i) { KernelsOf<T>().products(d, i); });
-  });
-  if (wrong_type.failure()) return wrong_type;
-  ParallelFor(pool, shape.stacked, [&](int64_t s) {
-    for (int64_t c = 0; c < shape.channels; ++c) {
-      double first = 0, product = 0;
-      ForEachPartial(shape, sums, s, c, [&](const float* p, int64_t) {
-        first += p[0];
-        product += p[shape.channels];
-      });
-      Data<float>(*mean)[s * shape.channels + c] = first / shape.positions;
-      Data<float>(*second)[s * shape.channels + c] = product / shape.positions;
-    }
-  });
-  return ffi::Error::Success();
 }
 
 ffi::Error StandardizeHandler(ffi::ThreadPool pool, In x, In mean, In var,
-                              Out y, float eps) {
+                              In running_mean, In running_var, Out y,
+                              Out moved_mean, Out moved_var, float eps,
+                              float momentum) {
   NormalizeShape shape;
+  Moving moving;
   JNAS_RETURN_IF_ERROR(DescribeNormalize(x, &shape));
-  JNAS_RETURN_IF_ERROR(CheckShape("the output", *y, ShapeOf(x)));
-  JNAS_RETURN_IF_ERROR(CheckType("the output", *y, x.element_type()));
+  JNAS_RETURN_IF_ERROR(CheckLike("the output", *y, x));
   JNAS_RETURN_IF_ERROR(CheckStatistics("the mean", mean, shape));
   JNAS_RETURN_IF_ERROR(CheckStatistics("the variance", var, shape));
+  JNAS_RETURN_IF_ERROR(DescribeMoving(shape, running_mean, running_var,
+                                      moved_mean, moved_var, momentum,
+                                      &moving));
+  moving.Apply(Data<float>(mean), Data<float>(var),
+               shape.stacked * shape.channels);
   return ForType(x, [&](auto zero) {
     using T = decltype(zero);
     const Normalize<T> d = {shape,   Data<T>(x),       nullptr,
@@ -421,14 +494,77 @@ ffi::Error StandardizeHandler(ffi::ThreadPool pool, In x, In mean, In var,
   });
 }
 
-ffi::Error ProjectHandler(ffi::ThreadPool pool, In t, In y, In mean, In second,
-                          In var, Out out, float eps) {
+// The means of t and of t * y of each channel.
+template <typename T>
+void ComputeProducts(ffi::ThreadPool& pool, const Normalize<T>& d, float* mean,
+                     float* second) {
+  ParallelFor(pool, d.stacked * d.blocks,
+              [&](int64_t i) { KernelsOf<T>().products(d, i); });
+  const int64_t channels = d.channels;
+  Scratch scratch;
+  double* sums = scratch.Take<double>(2 * channels);
+  for (int64_t s = 0; s < d.stacked;
+       ++s, mean += channels, second += channels) {
+    std::fill(sums, sums + 2 * channels, 0.0);
+    ForEachPartial(d, d.partial, s, [&](const float* p, int64_t) {
+      for (int64_t c = 0; c < 2 * channels; ++c) sums[c] += p[c];
+    });
+    for (int64_t c = 0; c < channels; ++c) {
+      mean[c] = sums[c] / d.positions;
+      second[c] = sums[channels + c] / d.positions;
+    }
+  }
+}
+
+ffi::Error ProjectHandler(ffi::ThreadPool pool, In t, In y, In var, Out out,
+                          Out mean, Out second, Out partial, float eps) {
   NormalizeShape shape;
   JNAS_RETURN_IF_ERROR(DescribeNormalize(t, &shape));
-  JNAS_RETURN_IF_ERROR(CheckShape("y", y, ShapeOf(t)));
-  JNAS_RETURN_IF_ERROR(CheckType("y", y, t.element_type()));
-  JNAS_RETURN_IF_ERROR(CheckShape("the output", *out, ShapeOf(t)));
-  JNAS_RETURN_IF_ERROR(CheckType("the output", *out, t.element_type()));
+  JNAS_RETURN_IF_ERROR(CheckLike("y", y, t));
+  JNAS_RETURN_IF_ERROR(CheckLike("the output", *out, t));
+  JNAS_RETURN_IF_ERROR(CheckStatistics("the variance", var, shape));
+  JNAS_RETURN_IF_ERROR(CheckStatistics("the mean", *mean, shape));
+  JNAS_RETURN_IF_ERROR(CheckStatistics("the mean product", *second, shape));
+  JNAS_RETURN_IF_ERROR(DescribePartial(*partial, &shape));
+  return ForType(t, [&](auto zero) {
+    using T = decltype(zero);
+    const Normalize<T> d = {shape,
+                            Data<T>(t),
+                            Data<T>(y),
+                            Data<T>(*out),
+                            Data<float>(*partial),
+                            Data<float>(*mean),
+                            Data<float>(*second),
+                            Data<float>(var),
+                            eps};
+    ComputeProducts(pool, d, Data<float>(*mean), Data<float>(*second));
+    ParallelFor(pool, d.stacked * d.blocks,
+                [&](int64_t i) { KernelsOf<T>().project(d, i); });
+  });
+}
+
+ffi::Error ProductsHandler(ffi::ThreadPool pool, In t, In y, Out mean,
+                           Out second, Out partial) {
+  NormalizeShape shape;
+  JNAS_RETURN_IF_ERROR(DescribeNormalize(t, &shape));
+  JNAS_RETURN_IF_ERROR(CheckLike("y", y, t));
+  JNAS_RETURN_IF_ERROR(CheckStatistics("the mean", *mean, shape));
+  JNAS_RETURN_IF_ERROR(CheckStatistics("the mean product", *second, shape));
+  JNAS_RETURN_IF_ERROR(DescribePartial(*partial, &shape));
+  return ForType(t, [&](auto zero) {
+    using T = decltype(zero);
+    const Normalize<T> d = {shape, Data<T>(t), Data<T>(y), nullptr,
+                            Data<float>(*partial)};
+    ComputeProducts(pool, d, Data<float>(*mean), Data<float>(*second));
+  });
+}
+
+ffi::Error SubtractHandler(ffi::ThreadPool pool, In t, In y, In mean,
+                           In second, In var, Out out, float eps) {
+  NormalizeShape shape;
+  JNAS_RETURN_IF_ERROR(DescribeNormalize(t, &shape));
+  JNAS_RETURN_IF_ERROR(CheckLike("y", y, t));
+  JNAS_RETURN_IF_ERROR(CheckLike("the output", *out, t));
   JNAS_RETURN_IF_ERROR(CheckStatistics("the mean", mean, shape));
   JNAS_RETURN_IF_ERROR(CheckStatistics("the mean product", second, shape));
   JNAS_RETURN_IF_ERROR(CheckStatistics("the variance", var, shape));
@@ -506,18 +642,22 @@ const char* jnas_instruction_set() { return jnas::TargetName(); }
 #define JNAS_BIND(handler) \
   xla::ffi::Ffi::Bind().Ctx<xla::ffi::ThreadPool>() handler
 #define JNAS_ARG .Arg<xla::ffi::AnyBuffer>()
+#define JNAS_REST .RemainingArgs()
 #define JNAS_RET .Ret<xla::ffi::AnyBuffer>()
 #define JNAS_STRIDE .Attr<int64_t>("stride")
 #define JNAS_WINDOW JNAS_STRIDE.Attr<int64_t>("dilation")
 #define JNAS_EPS .Attr<float>("eps")
+#define JNAS_MOMENTUM .Attr<float>("momentum")
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(jnas_convolve, jnas::ConvolveHandler,
-                              JNAS_BIND(JNAS_ARG JNAS_ARG JNAS_RET JNAS_WINDOW));
-XLA_FFI_DEFINE_HANDLER_SYMBOL(jnas_input_gradient, jnas::InputGradientHandler,
-                              JNAS_BIND(JNAS_ARG JNAS_ARG JNAS_RET JNAS_WINDOW));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    jnas_convolve, jnas::ConvolveHandler,
+    JNAS_BIND(JNAS_ARG JNAS_ARG JNAS_REST JNAS_RET JNAS_WINDOW));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    jnas_input_gradient, jnas::InputGradientHandler,
+    JNAS_BIND(JNAS_ARG JNAS_ARG JNAS_REST JNAS_RET JNAS_WINDOW));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     jnas_kernel_gradient, jnas::KernelGradientHandler,
-    JNAS_BIND(JNAS_ARG JNAS_ARG JNAS_RET JNAS_RET JNAS_WINDOW));
+    JNAS_BIND(JNAS_ARG JNAS_ARG JNAS_REST JNAS_RET JNAS_RET JNAS_WINDOW));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(jnas_pool_max, jnas::MaxHandler,
                               JNAS_BIND(JNAS_ARG JNAS_RET JNAS_RET JNAS_STRIDE));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(jnas_pool_take, jnas::TakeHandler,
@@ -528,14 +668,23 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(jnas_pool_mean, jnas::MeanHandler,
                               JNAS_BIND(JNAS_ARG JNAS_RET JNAS_STRIDE));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(jnas_pool_spread, jnas::SpreadHandler,
                               JNAS_BIND(JNAS_ARG JNAS_RET JNAS_STRIDE));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    jnas_normalize, jnas::NormalizeHandler,
+    JNAS_BIND(JNAS_ARG JNAS_ARG JNAS_ARG JNAS_RET JNAS_RET JNAS_RET JNAS_RET
+                  JNAS_RET JNAS_RET JNAS_EPS JNAS_MOMENTUM));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(jnas_moments, jnas::MomentsHandler,
                               JNAS_BIND(JNAS_ARG JNAS_RET JNAS_RET JNAS_RET));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    jnas_standardize, jnas::StandardizeHandler,
+    JNAS_BIND(JNAS_ARG JNAS_ARG JNAS_ARG JNAS_ARG JNAS_ARG JNAS_RET JNAS_RET
+                  JNAS_RET JNAS_EPS JNAS_MOMENTUM));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    jnas_project, jnas::ProjectHandler,
+    JNAS_BIND(JNAS_ARG JNAS_ARG JNAS_ARG JNAS_RET JNAS_RET JNAS_RET JNAS_RET
+                  JNAS_EPS));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     jnas_products, jnas::ProductsHandler,
     JNAS_BIND(JNAS_ARG JNAS_ARG JNAS_RET JNAS_RET JNAS_RET));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
-    jnas_standardize, jnas::StandardizeHandler,
-    JNAS_BIND(JNAS_ARG JNAS_ARG JNAS_ARG JNAS_RET JNAS_EPS));
-XLA_FFI_DEFINE_HANDLER_SYMBOL(
-    jnas_project, jnas::ProjectHandler,
+    jnas_subtract, jnas::SubtractHandler,
     JNAS_BIND(JNAS_ARG JNAS_ARG JNAS_ARG JNAS_ARG JNAS_ARG JNAS_RET JNAS_EPS));

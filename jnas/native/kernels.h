@@ -30,11 +30,14 @@ struct DepthwiseShape {
   int64_t padding() const { return dilation * (taps / 2); }
 };
 
+// Where `gate`, if there is one, is 0 or less, x counts as 0 and the gradient
+// of x is 0. With x its own gate that is a ReLU before the convolution.
 template <typename T>
 struct Depthwise : DepthwiseShape {
   T* x;  // read by Convolve and KernelGradient, written by InputGradient
   T* y;  // written by Convolve, read by the other two
   const T* kernel;
+  const T* gate;   // like x
   float* partial;  // [image_blocks, T, k, k, C], KernelGradient only
 };
 

@@ -28,10 +28,12 @@ _TARGETS = (
   "jnas_pool_put",
   "jnas_pool_mean",
   "jnas_pool_spread",
+  "jnas_normalize",
   "jnas_moments",
-  "jnas_products",
   "jnas_standardize",
   "jnas_project",
+  "jnas_products",
+  "jnas_subtract",
 )
 
 # XLA promises to take handlers a year old; its interface changes twice a year.

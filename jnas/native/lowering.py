@@ -14,7 +14,7 @@ from jnas.types import Array
 
 
 def depthwise_conv(
-  x: Array, kernel: Array, *, stride: int, dilation: int
+  x: Array, kernel: Array, *, stride: int, dilation: int, relu: bool = False
 ) -> Array:
   """Convolves each channel of each image with filters of its own.
 
@@ -27,6 +27,7 @@ def depthwise_conv(
     kernel: `[T, k, k, C]` with k odd, of the type of x.
     stride: at least 1, of both axes.
     dilation: at least 1, of both axes.
+    relu: whether x passes a ReLU first, which is then never stored.
 
   Returns:
     `[T, B, ceil(H / stride), ceil(W / stride), C]`.
@@ -49,7 +50,8 @@ def depthwise_conv(
     raise ValueError(
       f"kernel is {kernel.dtype}; use the type of the input, {x.dtype}"
     )
-  return depthwise.convolve(x, kernel, stride=stride, dilation=dilation)
+  gate = (x,) if relu else ()
+  return depthwise.convolve(x, kernel, *gate, stride=stride, dilation=dilation)
 
 
 def max_pool(x: Array, *, stride: int) -> Array:
@@ -86,23 +88,36 @@ def avg_pool(x: Array, *, stride: int) -> Array:
   return pooling.avg_pool(x, stride=stride)
 
 
-def normalize(x: Array, *, eps: float) -> tuple[Array, Array, Array]:
+def normalize(
+  x: Array,
+  running_mean: Array,
+  running_var: Array,
+  *,
+  eps: float,
+  momentum: float,
+) -> tuple[Array, Array, Array]:
   """Normalises each channel over the batch and the image, without affine.
 
-  With the batch sharded, the statistics are those of the global batch. All
-  three results are differentiable; running averages of the statistics are not
-  meant to be, so stop their gradient.
+  With the batch sharded, the statistics are those of the global batch. No
+  gradient passes through the running ones, whether given or moved.
 
   Args:
     x: `[S, B, H, W, C]` images, each of the S stacked ones apart.
+    running_mean: `[S, C]`.
+    running_var: `[S, C]`.
     eps: added to the variance, positive.
+    momentum: in [0, 1], the weight of the running statistics against the
+      batch's mean and biased variance when they move.
 
   Returns:
-    y, like x; mean and biased variance, `[S, C]`, float32 at least.
+    y, like x; the moved mean and variance, like the running ones.
   """
-  chex.assert_rank(x, 5)
-  chex.assert_type(x, float)
-  return normalization.normalize(x, eps=float(eps))
+  chex.assert_rank([x, running_mean, running_var], [5, 2, 2])
+  chex.assert_type([x, running_mean, running_var], float)
+  chex.assert_shape([running_mean, running_var], (x.shape[0], x.shape[-1]))
+  return normalization.normalize(
+    x, running_mean, running_var, eps=float(eps), momentum=float(momentum)
+  )
 
 
 def describe() -> str:

@@ -2,7 +2,8 @@
 
 The Jacobian of y = (x - mean) / sqrt(var + eps) with respect to x is
 symmetric: the same map, here `project`, carries tangents forwards and
-gradients backwards. It needs y and var, not x.
+gradients backwards. It needs y and var, not x. The running statistics move in
+the same pass; they are state, through which nothing is differentiated.
 
 Source: Ioffe and Szegedy (arXiv:1502.03167), Algorithm 1 and Section 3.
 """
@@ -20,9 +21,18 @@ from jnas.types import Array
 _BLOCK_SIZE = 4096
 
 
-def normalize(x: Array, *, eps: float) -> tuple[Array, Array, Array]:
-  """`[S, B, H, W, C]` to (y of that shape, mean `[S, C]`, var `[S, C]`)."""
-  y, mean, var = _normalize_p.bind(x, eps=eps)
+def normalize(
+  x: Array,
+  running_mean: Array,
+  running_var: Array,
+  *,
+  eps: float,
+  momentum: float,
+) -> tuple[Array, Array, Array]:
+  """`[S, B, H, W, C]`, `[S, C]` twice to y, moved mean, moved variance."""
+  y, _, mean, var = _normalize_p.bind(
+    x, running_mean, running_var, eps=eps, momentum=momentum
+  )
   return y, mean, var
 
 
@@ -31,13 +41,23 @@ def _project(t: Array, y: Array, var: Array, *, eps: float) -> Array:
   return _project_p.bind(t, y, var, eps=eps)
 
 
-def _normalize_xla(x, *, eps):
+def _normalize_xla(x, running_mean, running_var, *, eps, momentum):
   wide = x.astype(_statistics_type(x))
   mean = _mean(wide)
   centred = wide - mean
   var = _mean(jnp.square(centred))
   y = centred / jnp.sqrt(var + eps)
-  return [y.astype(x.dtype), mean[:, 0, 0, 0], var[:, 0, 0, 0]]
+  mean, var = mean[:, 0, 0, 0], var[:, 0, 0, 0]
+  return [
+    y.astype(x.dtype),
+    var,
+    _move(running_mean, mean, momentum),
+    _move(running_var, var, momentum),
+  ]
+
+
+def _move(running, new, momentum):
+  return momentum * running + (1 - momentum) * new.astype(running.dtype)
 
 
 def _project_xla(t, y, var, *, eps):
@@ -58,31 +78,41 @@ def _statistics_type(x):
   return jnp.promote_types(x.dtype, jnp.float32)
 
 
-def _normalize_native(x, *, mesh_axes, eps):
-  statistic = ((x.shape[0], x.shape[-1]), jnp.float32)
-  mean, var, _ = library.call(
+def _normalize_native(
+  x, running_mean, running_var, *, mesh_axes, eps, momentum
+):
+  image, statistic = (x.shape, x.dtype), (running_mean.shape, jnp.float32)
+  settings = dict(eps=eps, momentum=momentum)
+  if not mesh_axes:
+    results = [image, *[statistic] * 4, _partial(x)]
+    return library.call(
+      "jnas_normalize", results, x, running_mean, running_var, **settings
+    )[:4]
+  local, var, _ = library.call(
     "jnas_moments", [statistic, statistic, _partial(x)], x
   )
-  if mesh_axes:
-    # Devices hold equally many images; variances lack the means' own spread.
-    local = mean
-    mean = lax.pmean(local, mesh_axes)
-    var = lax.pmean(var + jnp.square(local - mean), mesh_axes)
-  y = library.call(
-    "jnas_standardize", [(x.shape, x.dtype)], x, mean, var, eps=eps
-  )[0]
-  return [y, mean, var]
+  # Devices hold equally many images; variances lack the means' own spread.
+  mean = lax.pmean(local, mesh_axes)
+  var = lax.pmean(var + jnp.square(local - mean), mesh_axes)
+  y, *moved = library.call(
+    "jnas_standardize",
+    [image, statistic, statistic],
+    *(x, mean, var, running_mean, running_var),
+    **settings,
+  )
+  return [y, var, *moved]
 
 
 def _project_native(t, y, var, *, mesh_axes, eps):
-  statistic = (var.shape, jnp.float32)
-  mean, product, _ = library.call(
-    "jnas_products", [statistic, statistic, _partial(t)], t, y
-  )
-  if mesh_axes:
-    mean, product = lax.pmean((mean, product), mesh_axes)
+  image, statistic = (t.shape, t.dtype), (var.shape, jnp.float32)
+  sums = [statistic, statistic, _partial(t)]
+  if not mesh_axes:
+    results = [image, *sums]
+    return library.call("jnas_project", results, t, y, var, eps=eps)[0]
+  mean, product, _ = library.call("jnas_products", sums, t, y)
+  mean, product = lax.pmean((mean, product), mesh_axes)
   return library.call(
-    "jnas_project", [(t.shape, t.dtype)], t, y, mean, product, var, eps=eps
+    "jnas_subtract", [image], t, y, mean, product, var, eps=eps
   )[0]
 
 
@@ -97,12 +127,14 @@ def _partial(x):
   return (stacked, blocks, 2, channels), jnp.float32
 
 
-def _normalize_shapes(x, *, eps):
-  del eps
-  statistics = primitive.ShapedArray(
-    (x.shape[0], x.shape[-1]), _statistics_type(x)
-  )
-  return [primitive.ShapedArray(x.shape, x.dtype), statistics, statistics]
+def _normalize_shapes(x, running_mean, running_var, *, eps, momentum):
+  del eps, momentum
+  var = primitive.ShapedArray((x.shape[0], x.shape[-1]), _statistics_type(x))
+  moved = [
+    primitive.ShapedArray(running.shape, running.dtype)
+    for running in (running_mean, running_var)
+  ]
+  return [primitive.ShapedArray(x.shape, x.dtype), var, *moved]
 
 
 def _project_shapes(t, y, var, *, eps):
@@ -114,7 +146,9 @@ _normalize_p = primitive.make(
   "normalize",
   _normalize_shapes,
   xla=_normalize_xla,
-  native=primitive.Native(_normalize_native, (1,), (1, None, None)),
+  native=primitive.Native(
+    _normalize_native, (1, None, None), (1, None, None, None)
+  ),
   multiple_results=True,
 )
 _project_p = primitive.make(
@@ -125,18 +159,20 @@ _project_p = primitive.make(
 )
 
 
-def _normalize_jvp(primals, tangents, *, eps):
-  (x,), (t,) = primals, tangents
-  y, mean, var = _normalize_p.bind(x, eps=eps)
+def _normalize_jvp(primals, tangents, *, eps, momentum):
+  x, running_mean, running_var = primals
+  t = tangents[0]
+  out = _normalize_p.bind(
+    x, running_mean, running_var, eps=eps, momentum=momentum
+  )
+  y, var, *moved = out
+  no_tangents = [primitive.zero_tangent(value) for value in moved]
   if type(t) is ad.Zero:
-    zeros = [primitive.zero_tangent(value) for value in (y, mean, var)]
-    return [y, mean, var], zeros
+    return out, [*map(primitive.zero_tangent, (y, var)), *no_tangents]
   wide = t.astype(var.dtype)
   centred = y.astype(var.dtype) * _standard_deviation(var, eps)
-  y_dot = _project(t, y, var, eps=eps)
-  mean_dot = jnp.mean(wide, axis=(1, 2, 3))
   var_dot = 2 * jnp.mean(centred * wide, axis=(1, 2, 3))
-  return [y, mean, var], [y_dot, mean_dot, var_dot]
+  return out, [_project(t, y, var, eps=eps), var_dot, *no_tangents]
 
 
 def _project_jvp_y(y_dot, t, y, var, *, eps):

@@ -34,7 +34,8 @@ class Native(NamedTuple):
     run: takes the operands, the parameters and `mesh_axes`, the names of the
       axes the batch is split over, none on one device. The operands are this
       device's share: what sums over the batch has to sum over `mesh_axes`.
-    batch_axes: each operand's axis of the batch, None where it has none.
+    batch_axes: each operand's axis of the batch, None where it has none; of
+      operands that may be left out too.
     out_batch_axes: the same of the results.
   """
 
@@ -156,7 +157,8 @@ def _split_over_devices(native: Native, ctx, multiple_results: bool):
     return None
   if context.num_devices == 1:
     return functools.partial(native.run, mesh_axes=())
-  if axis_size(ctx.avals_in, native.batch_axes) % context.num_devices:
+  batch_axes = native.batch_axes[: len(ctx.avals_in)]
+  if axis_size(ctx.avals_in, batch_axes) % context.num_devices:
     return None
   mesh = jax.sharding.get_abstract_mesh()
   if mesh.empty:
@@ -169,7 +171,7 @@ def _split_over_devices(native: Native, ctx, multiple_results: bool):
     return jax.shard_map(
       functools.partial(native.run, mesh_axes=mesh.axis_names, **params),
       mesh=mesh,
-      in_specs=tuple(_spec(axis, mesh) for axis in native.batch_axes),
+      in_specs=tuple(_spec(axis, mesh) for axis in batch_axes),
       out_specs=out_specs if multiple_results else out_specs[0],
       check_vma=False,
     )(*args)

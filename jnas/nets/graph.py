@@ -166,15 +166,32 @@ def walk(
       if group.source != source:
         continue
       outputs = run(group, x)
-      if weights is not None:
-        part = weights[source, group.op].astype(outputs.dtype)
-        outputs = outputs * part.reshape(*part.shape, *[1] * (5 - part.ndim))
+      part = None if weights is None else weights[source, group.op]
       targets = tuple(member.target for member in group.members)
-      total = stacks.get(targets)
-      stacks[targets] = outputs if total is None else total + outputs
+      if len(targets) > len(outputs):
+        # One output for all: weighted for each, its gradient is a sum of T
+        # terms. Broadcast, it would be a reduction, 13 times slower on CPU.
+        for index, target in enumerate(targets):
+          _add(nodes, target, _weigh(outputs[0], _take(part, index)))
+      else:
+        _add(stacks, targets, _weigh(outputs, part))
     for targets, stack in stacks.items():
       for index, target in enumerate(targets):
-        part = stack[min(index, stack.shape[0] - 1)]
-        total = nodes.get(target)
-        nodes[target] = part if total is None else total + part
+        _add(nodes, target, stack[index])
   return jnp.concatenate([nodes[node] for node in graph.concat], axis=-1)
+
+
+def _weigh(outputs: Array, part: Array | None) -> Array:
+  """Multiplies `[T, B, ...]` by `[T]` or `[T, B]`; without T, the same."""
+  if part is None:
+    return outputs
+  part = part.astype(outputs.dtype)
+  return outputs * part.reshape(*part.shape, *[1] * (outputs.ndim - part.ndim))
+
+
+def _take(part: Array | None, index: int) -> Array | None:
+  return None if part is None else part[index]
+
+
+def _add(totals: dict, key: object, term: Array) -> None:
+  totals[key] = totals[key] + term if key in totals else term

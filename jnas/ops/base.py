@@ -115,12 +115,14 @@ class Depthwise(nn.Module):
     kernel: odd side of the kernel.
     stride: 1 or 2.
     dilation: 1 or 2.
+    relu: whether the input passes a ReLU first, which is never stored.
   """
 
   targets: int
   kernel: int
   stride: int = 1
   dilation: int = 1
+  relu: bool = False
 
   @nn.compact
   def __call__(self, x: Array) -> Array:
@@ -128,7 +130,11 @@ class Depthwise(nn.Module):
     shape = (self.targets, self.kernel, self.kernel, x.shape[-1])
     kernel = self.param("kernel", torch_uniform(self.kernel**2), shape)
     return lowering.depthwise_conv(
-      x, kernel.astype(x.dtype), stride=self.stride, dilation=self.dilation
+      x,
+      kernel.astype(x.dtype),
+      stride=self.stride,
+      dilation=self.dilation,
+      relu=self.relu,
     )
 
 
@@ -220,11 +226,16 @@ class BatchNorm(nn.Module):
     mean = self.variable("batch_stats", "mean", jnp.zeros, shape, jnp.float32)
     var = self.variable("batch_stats", "var", jnp.ones, shape, jnp.float32)
     if train:
-      y, batch_mean, batch_var = lowering.normalize(x, eps=BATCH_NORM_EPS)
+      y, moved_mean, moved_var = lowering.normalize(
+        x,
+        mean.value,
+        var.value,
+        eps=BATCH_NORM_EPS,
+        momentum=BATCH_NORM_MOMENTUM,
+      )
       moving = self.is_mutable_collection("batch_stats")
       if moving and not self.is_initializing():
-        mean.value = _move(mean.value, batch_mean)
-        var.value = _move(var.value, batch_var)
+        mean.value, var.value = moved_mean, moved_var
     else:
       scale = jax.lax.rsqrt(var.value + BATCH_NORM_EPS).astype(x.dtype)
       center = mean.value.astype(x.dtype)
@@ -235,11 +246,6 @@ class BatchNorm(nn.Module):
       y = y * _per_channel(scale.astype(y.dtype))
       y = y + _per_channel(bias.astype(y.dtype))
     return y
-
-
-def _move(old: Array, new: Array) -> Array:
-  new = jax.lax.stop_gradient(new).astype(old.dtype)
-  return BATCH_NORM_MOMENTUM * old + (1 - BATCH_NORM_MOMENTUM) * new
 
 
 def _per_channel(values: Array) -> Array:

@@ -34,9 +34,12 @@ class SeparableConv(nn.Module):
   def __call__(self, x: Array, *, train: bool) -> Array:
     """Maps `[S, B, H, W, C]` to `[T, B, H', W', C]`."""
     for index, stride in enumerate((self.stride, 1), start=1):
-      x = jax.nn.relu(x)
       x = base.Depthwise(
-        self.targets, self.kernel, stride, name=f"depthwise_{index}"
+        self.targets,
+        self.kernel,
+        stride,
+        relu=True,
+        name=f"depthwise_{index}",
       )(x)
       x = base.Pointwise(
         self.targets, self.features, name=f"pointwise_{index}"
@@ -67,9 +70,13 @@ class DilatedConv(nn.Module):
   @nn.compact
   def __call__(self, x: Array, *, train: bool) -> Array:
     """Maps `[S, B, H, W, C]` to `[T, B, H', W', C]`."""
-    x = jax.nn.relu(x)
     x = base.Depthwise(
-      self.targets, self.kernel, self.stride, dilation=2, name="depthwise"
+      self.targets,
+      self.kernel,
+      self.stride,
+      dilation=2,
+      relu=True,
+      name="depthwise",
     )(x)
     x = base.Pointwise(self.targets, self.features, name="pointwise")(x)
     return base.BatchNorm(self.settings.affine, name="norm")(x, train=train)

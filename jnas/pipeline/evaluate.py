@@ -73,27 +73,23 @@ def run(
     raise FileNotFoundError(
       f"evaluate.inherit needs the search's weights: no {run_folder.search}"
     )
-  pending = [
-    (name, path, candidate)
-    for name, path, candidate in _candidates(found, run_folder, genotype)
-    if folder.summary(path) is None
-  ]
-  if pending:
+  paths = _paths(run_folder)
+  if any(folder.summary(path) is None for path in paths):
     dataset = problem.load_data(found)
     run_folder.create()
-    if not run_folder.genotype.exists():
-      genotypes.save(
-        run_folder.genotype,
-        genotype,
-        provenance=folder.provenance(run_folder, 0),
-      )
-    with preemption.StopFlag() as stop:
-      for name, path, candidate in pending:
-        _train(found, dataset, run_folder, path, name, candidate, stop)
-  summaries = [
-    folder.summary(path)
-    for _, path, _ in _candidates(found, run_folder, genotype)
-  ]
+    with run_folder.locked(), preemption.StopFlag() as stop:
+      if not run_folder.genotype.exists():
+        genotypes.save(
+          run_folder.genotype,
+          genotype,
+          provenance=folder.provenance(run_folder, 0),
+        )
+      for path, (name, candidate) in zip(
+        paths, _candidates(found, genotype), strict=True
+      ):
+        if folder.summary(path) is None:
+          _train(found, dataset, run_folder, path, name, candidate, stop)
+  summaries = [folder.summary(path) for path in paths]
   first, *rest = [summary for summary in summaries if summary is not None]
   return EvaluateResult(first, tuple(rest))
 
@@ -112,19 +108,28 @@ def _choose(
   return genotype
 
 
+def _paths(run_folder: folder.RunFolder) -> list[pathlib.Path]:
+  """The folder of each network to train, the searched one first."""
+  count = run_folder.config.evaluate.random_baselines
+  names = [f"random_{index}" for index in range(count)]
+  return [run_folder.evaluate, *(run_folder.evaluate / name for name in names)]
+
+
 def _candidates(
-  found: problem.Problem, run_folder: folder.RunFolder, genotype: Genotype
-) -> list[tuple[str, pathlib.Path, Genotype]]:
-  """Name, folder and genotype of each network to train."""
-  candidates = [("searched", run_folder.evaluate, genotype)]
+  found: problem.Problem, genotype: Genotype
+) -> list[tuple[str, Genotype]]:
+  """Name and genotype of each network to train, in the order of `_paths`."""
   key = keys.base(found.config.seed, Stage.EVALUATE)
-  for index in range(found.config.evaluate.random_baselines):
-    drawn = random_selection.sample(
+  drawn = [
+    random_selection.sample(
       keys.key_for(key, Purpose.RANDOM_GENOTYPE, index), found.space
     )
-    path = run_folder.evaluate / f"random_{index}"
-    candidates.append((f"random {index}", path, drawn))
-  return candidates
+    for index in range(found.config.evaluate.random_baselines)
+  ]
+  return [
+    ("searched", genotype),
+    *((f"random {index}", cells) for index, cells in enumerate(drawn)),
+  ]
 
 
 def make(

@@ -1,10 +1,16 @@
 """The run folder: where each stage reads and writes, and what guards it."""
 
+import contextlib
 import dataclasses
+import errno
+import fcntl
 import json
 import os
 import pathlib
+from collections.abc import Iterator
 from typing import Any
+
+import jax
 
 from jnas import config as configs
 from jnas import genotype as genotypes
@@ -67,6 +73,33 @@ class RunFolder:
         },
       )
 
+  @contextlib.contextmanager
+  def locked(self) -> Iterator[None]:
+    """Keeps other runs out of the folder for a `with` block.
+
+    The lock is the system's, and goes with the process however it ends. Only
+    the first of several processes of one run takes it.
+
+    Raises:
+      ValueError: if another run holds the folder.
+    """
+    if jax.process_index():
+      yield
+      return
+    with (self.path / ".lock").open("a") as file:
+      try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      except BlockingIOError as error:
+        raise ValueError(
+          f"{self.path} is in use by another run: wait until it ends, or use "
+          "another --workdir"
+        ) from error
+      except OSError as error:
+        # Some network file systems have no locks; then there is none here.
+        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
+          raise
+      yield
+
 
 def open_run(config: configs.Config, workdir: str | pathlib.Path) -> RunFolder:
   """The run of a config in a folder, which is not touched yet.
@@ -99,10 +132,15 @@ def read_config(path: pathlib.Path) -> configs.Config:
   if not file.exists():
     raise FileNotFoundError(f"no run in {str(path)!r}: it has no config.json")
   try:
-    fields = json.loads(file.read_text(encoding="utf-8"))["config"]
-  except (json.JSONDecodeError, UnicodeDecodeError, KeyError) as error:
-    raise ValueError(f"{file} cannot be read: {error}") from error
-  return configs.from_dict(fields)
+    content = json.loads(file.read_text(encoding="utf-8"))
+    if not isinstance(content, dict) or "config" not in content:
+      raise ValueError('no "config" in it')
+    return configs.from_dict(content["config"])
+  except (OSError, ValueError, RecursionError) as error:
+    reason = getattr(error, "strerror", None) or error
+    raise ValueError(
+      f"{file} cannot be read: {reason}; restore it, or use another --workdir"
+    ) from error
 
 
 def summary(folder: pathlib.Path) -> dict[str, Any] | None:
@@ -136,15 +174,41 @@ def load_genotype(run: RunFolder) -> genotypes.Genotype:
   return genotypes.load(run.genotype)
 
 
+def check_searchable(run: RunFolder) -> None:
+  """Refuses a folder whose genotype was given, and evaluated, not searched.
+
+  Raises:
+    ValueError: a search would replace the genotype under its results.
+  """
+  if not run.genotype.exists():
+    return
+  if genotypes.read_provenance(run.genotype).get("step") == 0:
+    raise ValueError(
+      f"{run.genotype} was given to `jnas evaluate`, not found by a search; "
+      "search in another --workdir"
+    )
+
+
 def write_json(path: pathlib.Path, value: Any) -> None:
-  """Writes a file whole or not at all."""
+  """Writes a file whole or not at all.
+
+  Raises:
+    OSError: the file could not be written, and says so in one line.
+  """
   partial = path.with_name(f".{path.name}.partial")
-  with partial.open("w", encoding="utf-8") as file:
-    json.dump(value, file, indent=2)
-    file.write("\n")
-    file.flush()
-    os.fsync(file.fileno())
-  os.replace(partial, path)
+  try:
+    with partial.open("w", encoding="utf-8") as file:
+      json.dump(value, file, indent=2)
+      file.write("\n")
+      file.flush()
+      os.fsync(file.fileno())
+    os.replace(partial, path)
+  except OSError as error:
+    with contextlib.suppress(OSError):
+      partial.unlink()
+    failure = OSError(f"cannot write {path}: {error.strerror}")
+    failure.errno = error.errno
+    raise failure from error
 
 
 def _differences(old: configs.Config, new: configs.Config) -> list[str]:

@@ -4,24 +4,29 @@ Everything a user can get wrong is found here, before anything compiles.
 """
 
 import dataclasses
+import inspect
+import math
+import typing
 from collections.abc import Callable
 from typing import Any
 
 import jax
 
 from jnas import config as configs
-from jnas import data, registry
+from jnas import data, mistakes, registry
 from jnas.data.base import Dataset, DatasetInfo
 from jnas.genotype import Genotype, validate
 from jnas.methods import METHODS, Method
 from jnas.nets import derived, graph, heads, macro, supernet
-from jnas.ops import OPS
-from jnas.selection import SELECTORS
+from jnas.ops import OPS, Op
+from jnas.selection import SELECTORS, magnitude
 from jnas.spaces import SPACES, Space
 from jnas.training import sharding, steps
 
 # Two-sided names that a genotype may use: the table's, and dotted paths.
 Selector = Callable[..., Genotype]
+# Inputs of a cell: the outputs of the two cells before it (SPEC 2.2).
+_NUM_INPUTS = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,27 +83,20 @@ def prepare(config: configs.Config) -> Problem:
     FileNotFoundError: for data that are not there.
   """
   configs.check(config)
-  space = registry.resolve(config.space, SPACES, "space")
-  method = registry.resolve(config.method.name, METHODS, "method")
-  selector = registry.resolve(
-    method.selector
-    if config.method.selector == "default"
-    else config.method.selector,
-    SELECTORS,
-    "selector",
-  )
+  space = registry.resolve(config.space, SPACES, "space", of=Space)
+  method = registry.resolve(config.method.name, METHODS, "method", of=Method)
   for name in space.op_names:
-    graph.lookup(name)
-  limits = _limits(config.data)
-  info = data.describe(config.data.source, **limits)
-  return Problem(
-    config=config,
-    space=space,
-    method=method,
-    settings=_method_settings(config.method, method),
-    selector=selector,
-    info=info,
-  )
+    _check_op(name)
+  settings = _method_settings(config.method, method)
+  selector = _selector(config.method, method)
+  info = data.describe(config.data.source, **_limits(config.data))
+  side = min(info.image_shape[:2])
+  if config.data.crop_padding >= side:
+    raise ValueError(
+      f"data.crop_padding is {config.data.crop_padding}; it must be 0 to "
+      f"{side - 1}, less than the images' side"
+    )
+  return Problem(config, space, method, settings, selector, info)
 
 
 def load_data(problem: Problem) -> Dataset:
@@ -108,8 +106,17 @@ def load_data(problem: Problem) -> Dataset:
     ValueError: if they are not as they must be.
     FileNotFoundError: if they are not there.
   """
-  settings = problem.config.data
-  return data.load(settings.source, **_limits(settings))
+  settings, info = problem.config.data, problem.info
+  try:
+    return data.load(settings.source, **_limits(settings))
+  except MemoryError as error:
+    num_images = info.num_train + info.num_valid + info.num_test
+    size = num_images * math.prod(info.image_shape) / 2**30
+    raise ValueError(
+      f"{info.name}: {num_images} images of "
+      f"{'x'.join(map(str, info.image_shape))} take {size:.1f} GiB, more than "
+      "there is; set data.limit or a smaller data.image_size"
+    ) from error
 
 
 def search_net(problem: Problem) -> supernet.Supernet:
@@ -121,31 +128,30 @@ def search_net(problem: Problem) -> supernet.Supernet:
   config = problem.config.search
   height, width, _ = problem.info.image_shape
   macro.check_image(height, width, config.stem)
-  _check_batch("search.batch_size", config.batch_size, problem.num_train)
-  _check_batch("search.batch_size", config.batch_size, problem.num_valid)
-  return supernet.build(problem.space, search_plan(problem))
+  for images, use in (
+    (problem.num_train, "that fit the weights"),
+    (problem.num_valid, "that fit the architecture"),
+  ):
+    _check_batch("search.batch_size", config.batch_size, images, use)
+  plan, space = search_plan(problem), problem.space
+  wanted = {cell.cell_type for cell in plan.cells}
+  if wanted != set(space.cell_types) or space.num_inputs != _NUM_INPUTS:
+    raise ValueError(
+      f"space {problem.config.space!r} has the cells "
+      f"{', '.join(space.cell_types)} of {space.num_inputs} inputs; wanted "
+      f"{', '.join(sorted(wanted))} of {_NUM_INPUTS} inputs"
+    )
+  return supernet.build(space, plan)
 
 
 def search_plan(problem: Problem) -> macro.MacroPlan:
   """The layout of the supernet."""
-  config = problem.config.search
-  return macro.plan(
-    num_cells=config.cells,
-    features=config.channels,
-    num_classes=problem.info.num_classes,
-    stem=config.stem,
-  )
+  return _plan("search", problem.config.search, problem.info)
 
 
 def evaluate_plan(problem: Problem) -> macro.MacroPlan:
   """The layout of the derived network."""
-  config = problem.config.evaluate
-  return macro.plan(
-    num_cells=config.cells,
-    features=config.channels,
-    num_classes=problem.info.num_classes,
-    stem=config.stem,
-  )
+  return _plan("evaluate", problem.config.evaluate, problem.info)
 
 
 def check_evaluate(problem: Problem) -> None:
@@ -159,11 +165,14 @@ def check_evaluate(problem: Problem) -> None:
   macro.check_image(height, width, config.stem)
   if config.auxiliary_weight:
     heads.check_auxiliary(height, width, config.stem)
-  _check_batch("evaluate.batch_size", config.batch_size, problem.info.num_train)
+  _check_batch(
+    "evaluate.batch_size", config.batch_size, problem.info.num_train, "to train"
+  )
   evaluate_plan(problem)
   if config.cutout > 2 * max(height, width):
     raise ValueError(
-      f"evaluate.cutout is {config.cutout}; the images are {height}x{width}"
+      f"evaluate.cutout is {config.cutout}; it must be 0 to "
+      f"{2 * max(height, width)} for images of {height}x{width}"
     )
   if config.inherit and evaluate_plan(problem) != search_plan(problem):
     raise ValueError(
@@ -178,12 +187,23 @@ def derived_net(problem: Problem, genotype: Genotype) -> derived.DerivedNet:
   """The derived network of a genotype.
 
   Raises:
-    ValueError: if the genotype names an unknown operation or lacks a cell.
+    ValueError: if the genotype names an unknown operation, lacks a cell, or
+      does not fit the network.
   """
   check_genotype(genotype)
+  plan = evaluate_plan(problem)
+  for cell_type, cell in genotype.cells().items():
+    if cell.num_inputs != _NUM_INPUTS:
+      raise ValueError(
+        f"the genotype's {cell_type} cell has {cell.num_inputs} inputs; it "
+        f"must have {_NUM_INPUTS}, the outputs of the two cells before"
+      )
+  if problem.config.evaluate.inherit:
+    # The supernet has weights only for connections of its space.
+    magnitude.chosen_weights(genotype, problem.space)
   return derived.build(
     genotype,
-    evaluate_plan(problem),
+    plan,
     auxiliary=problem.config.evaluate.auxiliary_weight > 0,
   )
 
@@ -203,7 +223,7 @@ def check_genotype(genotype: Genotype) -> None:
     if ":" in name
   }
   for name in dotted:
-    graph.lookup(name)
+    _check_op(name)
   validate(genotype, known_ops={*OPS, *dotted})
 
 
@@ -229,6 +249,23 @@ def check_devices(config: configs.Config) -> None:
   sharding.check_batch("evaluate.batch_size", config.evaluate.batch_size)
 
 
+def _plan(
+  section: str,
+  config: configs.SearchConfig | configs.EvaluateConfig,
+  info: DatasetInfo,
+) -> macro.MacroPlan:
+  """The layout that a section of the config asks for."""
+  try:
+    return macro.plan(
+      num_cells=config.cells,
+      features=config.channels,
+      num_classes=info.num_classes,
+      stem=config.stem,
+    )
+  except ValueError as error:
+    raise ValueError(f"{section}: {error}") from error
+
+
 def _limits(settings: configs.DataConfig) -> dict[str, int | None]:
   """0 means no limit in a config."""
   return {
@@ -238,23 +275,49 @@ def _limits(settings: configs.DataConfig) -> dict[str, int | None]:
   }
 
 
-def _check_batch(name: str, batch_size: int, available: int) -> None:
+def _check_batch(name: str, batch_size: int, available: int, use: str) -> None:
+  """Refuses a batch larger than its split; `use` says what the images do."""
+  if available < 1:
+    raise ValueError(
+      f"{name} is {batch_size}, but there are no images {use}; choose another "
+      "data.limit or data.valid_fraction"
+    )
   if batch_size > available:
     raise ValueError(
-      f"{name} is {batch_size}; that split has {available} images"
+      f"{name} is {batch_size}; it must be 1 to {available}, the number of "
+      f"images {use}"
     )
 
 
+def _check_op(name: str) -> None:
+  registry.resolve(name, OPS, "operation", of=Op)
+
+
+def _selector(config: configs.MethodConfig, method: Method) -> Selector:
+  """What reads the genotype off: checked now, since it is called last."""
+  name = method.selector if config.selector == "default" else config.selector
+  selector = registry.resolve(name, SELECTORS, "selector")
+  try:
+    inspect.signature(selector).bind("weights", "space")
+  except TypeError as error:
+    raise ValueError(
+      f"selector {name!r} cannot be called as selector(weights, space): {error}"
+    ) from error
+  return selector
+
+
 def _method_settings(config: configs.MethodConfig, method: Method) -> Any:
-  known = {field.name: field for field in dataclasses.fields(method.settings)}
-  for name, value in config.settings.items():
+  known = [field.name for field in dataclasses.fields(method.settings)]
+  for name in config.settings:
     if name not in known:
       raise ValueError(
-        f"method.settings: {config.name} has no setting {name!r}; it has "
-        f"{', '.join(known) or 'none'}"
+        f"method.settings: {config.name} has no setting {name!r}"
+        f"{mistakes.suggest(name, known)}; it has {', '.join(known) or 'none'}"
       )
-    if isinstance(value, str) and known[name].type not in (str, "str"):
-      raise ValueError(
-        f"method.settings.{name} is {value!r}; it must be a number"
-      )
-  return method.settings(**config.settings)
+  hints = typing.get_type_hints(method.settings)
+  for name, value in config.settings.items():
+    mistakes.check_type(f"method.settings.{name}", value, hints[name])
+  try:
+    return method.settings(**config.settings)
+  except ValueError as error:
+    raise ValueError(f"method.settings: {error}") from error

@@ -77,13 +77,17 @@ def run(config: configs.Config, workdir: str | pathlib.Path) -> SearchResult:
   finished = folder.summary(run_folder.search)
   if finished is not None and run_folder.genotype.exists():
     return SearchResult(genotypes.load(run_folder.genotype), finished)
+  folder.check_searchable(run_folder)
   found = problem.prepare(config)
   problem.search_net(found)
   problem.check_devices(config)
   dataset = problem.load_data(found)
   run_folder.create()
-  with preemption.StopFlag() as stop:
-    return _search(found, dataset, run_folder, stop)
+  with run_folder.locked(), preemption.StopFlag() as stop:
+    result = _search(found, dataset, run_folder, stop)
+    if stop.requested:  # since the last save
+      raise stage.Stopped("the search is done; the same command continues")
+  return result
 
 
 def make(found: problem.Problem, dataset: Dataset) -> steps.Search:

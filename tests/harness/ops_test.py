@@ -97,6 +97,8 @@ def test_cost_is_what_hooks_on_the_module_count(
     }
     if type(layer) in taps:
       counted["madds"] += y.size * taps[type(layer)]()
+      if type(layer) is base.Depthwise and layer.relu:
+        counted["relu_elements"] += args[0].size
     elif type(layer) is base.BatchNorm:
       counted["norm_elements"] += y.size
     return y

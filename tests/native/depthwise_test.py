@@ -19,6 +19,7 @@ both_codes = pytest.mark.parametrize(
   [pytest.param(np.float32, marks=needs_kernels), np.float64],
   ids=["native", "xla"],
 )
+each_relu = pytest.mark.parametrize("relu", [False, True], ids=["", "relu"])
 TOLERANCE = {np.float32: 3e-5, np.float64: 1e-12, jnp.bfloat16: 1e-2}
 
 
@@ -40,11 +41,12 @@ def problems(draw):
     taps=draw(st.sampled_from([1, 3, 5, 7, 9])),
     stride=draw(st.sampled_from([1, 2, 3])),
     dilation=draw(st.sampled_from([1, 2, 3])),
+    relu=draw(st.booleans()),
   )
 
 
-def make_problem(x_shape, targets, taps, stride, dilation, dtype):
-  """Returns (x, kernel, g, window) whose values are exact in `dtype`."""
+def make_problem(x_shape, targets, taps, stride, dilation, dtype, relu=False):
+  """Returns (x, kernel, g, settings) whose values are exact in `dtype`."""
   random = np.random.default_rng(0)
   _, batch, height, width, channels = x_shape
   shapes = [
@@ -53,7 +55,7 @@ def make_problem(x_shape, targets, taps, stride, dilation, dtype):
     (targets, batch, -(-height // stride), -(-width // stride), channels),
   ]
   values = [jnp.asarray(random.normal(size=s), dtype) for s in shapes]
-  return *values, dict(stride=stride, dilation=dilation)
+  return *values, dict(stride=stride, dilation=dilation, relu=relu)
 
 
 def read_windows(padded, taps, stride, dilation, size):
@@ -70,9 +72,11 @@ def read_windows(padded, taps, stride, dilation, size):
     )
 
 
-def define(x, kernel, g, *, stride, dilation):
+def define(x, kernel, g, *, stride, dilation, relu):
   """Returns output and both gradients, in NumPy and float64."""
   x, kernel, g = (np.asarray(a, np.float64) for a in (x, kernel, g))
+  is_open = (x > 0) | (not relu)
+  x = x * is_open
   sources, batch, height, width, channels = x.shape
   targets, taps = kernel.shape[:2]
   padding = dilation * (taps // 2)
@@ -87,7 +91,7 @@ def define(x, kernel, g, *, stride, dilation):
     place += g * kernel[:, i, j][:, None, None, None]
   dx = dx[:, :, padding : padding + height, padding : padding + width]
   split = (sources, targets // sources, batch, height, width, channels)
-  dx = dx.reshape(split).sum(1)
+  dx = dx.reshape(split).sum(1) * is_open
   return y, dx, dk
 
 
@@ -103,13 +107,13 @@ def assert_close(actual, expected, dtype):
 
 
 def check_against_definition(problem, dtype):
-  x, kernel, g, window = make_problem(**problem, dtype=dtype)
+  x, kernel, g, settings = make_problem(**problem, dtype=dtype)
   y, pull_back = jax.vjp(
-    functools.partial(lowering.depthwise_conv, **window), x, kernel
+    functools.partial(lowering.depthwise_conv, **settings), x, kernel
   )
   results = y, *pull_back(g)
   for actual, expected in zip(
-    results, define(x, kernel, g, **window), strict=True
+    results, define(x, kernel, g, **settings), strict=True
   ):
     assert actual.dtype == dtype
     assert_close(actual, expected, dtype)
@@ -138,31 +142,60 @@ def test_kernels_take_bfloat16_and_sum_in_float32(problem):
     dict(x_shape=(1, 0, 3, 3, 2), targets=1, taps=3, stride=1, dilation=1),
   ],
 )
-def test_xla_gives_value_and_gradients_by_definition(problem, x64):
-  check_against_definition(problem, np.float64)
+@each_relu
+def test_xla_gives_value_and_gradients_by_definition(problem, relu, x64):
+  check_against_definition(problem | {"relu": relu}, np.float64)
 
 
-@pytest.mark.parametrize("stride,dilation", [(1, 1), (2, 2)])
-def test_grouped_convolution_for_accelerators_agrees(stride, dilation, x64):
-  problem = dict(x_shape=(2, 2, 5, 4, 3), targets=4, taps=3)
-  x, kernel, g, window = make_problem(
-    **problem, stride=stride, dilation=dilation, dtype=np.float64
+@needs_kernels
+@hypothesis.given(problems())
+@hypothesis.settings(max_examples=6, deadline=None, derandomize=True)
+def test_kernels_give_tangents_by_definition(problem):
+  problem["relu"] = True
+  x, kernel, _, settings = make_problem(**problem, dtype=np.float32)
+  convolve = functools.partial(lowering.depthwise_conv, **settings)
+  t = jnp.cos(3 * x)
+  _, tangent = jax.jvp(lambda x: convolve(x, kernel), (x,), (t,))
+  settings["relu"] = False
+  y, _, _ = define(t * (x > 0), kernel, tangent, **settings)
+  assert_close(tangent, y, np.float32)
+
+
+@both_codes
+def test_the_relu_lets_a_nan_pass(dtype, x64):
+  x, kernel, _, settings = make_problem(
+    (1, 1, 3, 3, 20), 1, 3, 1, 1, dtype, relu=True
   )
-  y, dx, dk = define(x, kernel, g, **window)
-  assert_close(depthwise._convolve_grouped(x, kernel, **window), y, np.float64)
+  y = lowering.depthwise_conv(x.at[0, 0, 0, 0].set(jnp.nan), kernel, **settings)
+  is_nan = jnp.isnan(y[0, 0]).all(-1)
+  np.testing.assert_array_equal(is_nan, np.pad(np.ones((2, 2)), (0, 1)))
+
+
+@each_relu
+@pytest.mark.parametrize("stride,dilation", [(1, 1), (2, 2)])
+def test_grouped_convolution_for_accelerators_agrees(
+  stride, dilation, relu, x64
+):
+  x, kernel, g, settings = make_problem(
+    (2, 2, 5, 4, 3), 4, 3, stride, dilation, np.float64, relu
+  )
+  y, dx, dk = define(x, kernel, g, **settings)
+  gate = (x,) if settings.pop("relu") else ()
+  actual = depthwise._convolve_grouped(x, kernel, *gate, **settings)
+  assert_close(actual, y, np.float64)
   actual = depthwise._input_gradient_grouped(
-    kernel, g, sources=2, size=(5, 4), **window
+    kernel, g, *gate, sources=2, size=(5, 4), **settings
   )
   assert_close(actual, dx, np.float64)
-  actual = depthwise._kernel_gradient_grouped(x, g, taps=3, **window)
+  actual = depthwise._kernel_gradient_grouped(x, g, *gate, taps=3, **settings)
   assert_close(actual, dk, np.float64)
 
 
 def test_accelerators_get_one_grouped_convolution():
-  x, kernel, _, window = make_problem((1, 2, 4, 4, 3), 5, 3, 1, 1, np.float32)
-  traced = jax.jit(functools.partial(lowering.depthwise_conv, **window)).trace(
-    x, kernel
-  )
+  x, kernel, _, settings = make_problem((1, 2, 4, 4, 3), 5, 3, 1, 1, np.float32)
+  traced = jax.jit(
+    functools.partial(lowering.depthwise_conv, **settings)
+  ).trace(x, kernel)
   text = traced.lower(lowering_platforms=("cuda",)).as_text()
   assert text.count("stablehlo.convolution") == 1
   assert "feature_group_count = 3" in text
@@ -184,36 +217,40 @@ def second_derivatives(convolve, x, kernel):
 
 
 @both_codes
+@each_relu
 @pytest.mark.parametrize(
   "targets,stride,dilation", [(2, 1, 2), (1, 2, 1)], ids=str
 )
 def test_second_derivatives_are_those_of_a_convolution(
-  dtype, targets, stride, dilation, x64
+  dtype, targets, stride, dilation, relu, x64
 ):
-  x, kernel, _, window = make_problem(
-    (1, 1, 4, 3, 2), targets, 3, stride, dilation, dtype
+  x, kernel, _, settings = make_problem(
+    (1, 1, 4, 3, 2), targets, 3, stride, dilation, dtype, relu
   )
-  actual = jax.jit(
-    functools.partial(
-      second_derivatives,
-      functools.partial(lowering.depthwise_conv, **window),
+
+  def by_xla(x, kernel):
+    x = jax.nn.relu(x) if relu else x
+    return depthwise._convolve_grouped(
+      x, kernel, stride=stride, dilation=dilation
     )
-  )(x, kernel)
-  expected = jax.jit(
-    functools.partial(
-      second_derivatives,
-      functools.partial(depthwise._convolve_grouped, **window),
-    )
-  )(x.astype(np.float64), kernel.astype(np.float64))
+
+  ours = functools.partial(lowering.depthwise_conv, **settings)
+  actual = jax.jit(functools.partial(second_derivatives, ours))(x, kernel)
+  expected = jax.jit(functools.partial(second_derivatives, by_xla))(
+    x.astype(np.float64), kernel.astype(np.float64)
+  )
   for a, b in zip(actual, expected, strict=True):
     assert_close(a, b, dtype)
 
 
 @both_codes
+@each_relu
 @pytest.mark.parametrize("sources", [1, 2])
 @pytest.mark.parametrize("axes", [(0, 0), (0, None), (None, 0), (2, 1)])
-def test_vmap_is_a_loop(dtype, sources, axes, x64):
-  x, kernel, _, window = make_problem((sources, 1, 3, 4, 2), 2, 3, 1, 1, dtype)
+def test_vmap_is_a_loop(dtype, sources, axes, relu, x64):
+  x, kernel, _, settings = make_problem(
+    (sources, 1, 3, 4, 2), 2, 3, 1, 1, dtype, relu
+  )
   values = [
     a if axis is None else jnp.stack([a, 2 * a, a - 1], axis)
     for a, axis in zip((x, kernel), axes, strict=True)
@@ -221,7 +258,7 @@ def test_vmap_is_a_loop(dtype, sources, axes, x64):
 
   def gradients(x, kernel):
     def loss(x, kernel):
-      return jnp.sin(lowering.depthwise_conv(x, kernel, **window)).sum()
+      return jnp.sin(lowering.depthwise_conv(x, kernel, **settings)).sum()
 
     return jax.value_and_grad(loss, (0, 1))(x, kernel)
 
@@ -239,8 +276,8 @@ def test_vmap_is_a_loop(dtype, sources, axes, x64):
 
 @both_codes
 def test_checkpoint_changes_nothing(dtype, x64):
-  x, kernel, g, window = make_problem((1, 2, 6, 5, 4), 2, 3, 2, 1, dtype)
-  convolve = functools.partial(lowering.depthwise_conv, **window)
+  x, kernel, g, settings = make_problem((1, 2, 6, 5, 4), 2, 3, 2, 1, dtype)
+  convolve = functools.partial(lowering.depthwise_conv, **settings)
 
   def gradients(convolve):
     return jax.jit(lambda x, k: jax.vjp(convolve, x, k)[1](g))(x, kernel)
@@ -253,10 +290,10 @@ def test_checkpoint_changes_nothing(dtype, x64):
 
 @needs_kernels
 def test_kernels_repeat_to_the_last_bit():
-  x, kernel, g, window = make_problem(
+  x, kernel, g, settings = make_problem(
     (1, 37, 17, 19, 24), 3, 5, 1, 1, np.float32
   )
-  convolve = functools.partial(lowering.depthwise_conv, **window)
+  convolve = functools.partial(lowering.depthwise_conv, **settings)
   gradients = jax.jit(lambda x, k: jax.vjp(convolve, x, k)[1](g))
   first = [np.asarray(a) for a in gradients(x, kernel)]
   for _ in range(20):
@@ -265,9 +302,12 @@ def test_kernels_repeat_to_the_last_bit():
 
 
 @needs_kernels
-def test_each_derivative_is_one_instruction():
-  x, kernel, g, window = make_problem((1, 2, 6, 5, 4), 2, 3, 1, 1, np.float32)
-  convolve = functools.partial(lowering.depthwise_conv, **window)
+@each_relu
+def test_each_derivative_is_one_instruction(relu):
+  x, kernel, g, settings = make_problem(
+    (1, 2, 6, 5, 4), 2, 3, 1, 1, np.float32, relu
+  )
+  convolve = functools.partial(lowering.depthwise_conv, **settings)
 
   def gradients(x, kernel, g):
     y, pull_back = jax.vjp(convolve, x, kernel)
@@ -275,12 +315,13 @@ def test_each_derivative_is_one_instruction():
 
   text = jax.jit(gradients).lower(x, kernel, g).compile().as_text()
   assert text.count("custom-call(") == 3
+  assert text.count("fusion(") == text.count("maximum(") == 0
 
 
 @needs_kernels
 def test_an_exported_program_needs_no_kernels():
-  x, kernel, g, window = make_problem((1, 2, 6, 5, 4), 2, 3, 1, 1, np.float32)
-  convolve = jax.jit(functools.partial(lowering.depthwise_conv, **window))
+  x, kernel, g, settings = make_problem((1, 2, 6, 5, 4), 2, 3, 1, 1, np.float32)
+  convolve = jax.jit(functools.partial(lowering.depthwise_conv, **settings))
   exported = jax.export.export(convolve)(x, kernel)
   assert "custom_call" not in exported.mlir_module()
   assert_close(exported.call(x, kernel), convolve(x, kernel), np.float32)
