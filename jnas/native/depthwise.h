@@ -245,25 +245,60 @@ void Convolve(const Depthwise<T>& d, int64_t index) {
 
 // Pixels of the input gradient that are `stride` apart read the same taps. So
 // each of the stride * stride sets of them is a convolution of stride 1 with
-// the taps that hit an output.
+// the taps that hit an output. Tap i of pixel stride * u + phase reads output
+// u + (phase + padding - i * dilation) / stride, where that is whole.
+struct Phases {
+  explicit Phases(const DepthwiseShape& d)
+      : low(FloorDivide(d.padding() - (d.taps - 1) * d.dilation, d.stride)),
+        high(FloorDivide(d.stride - 1 + d.padding(), d.stride)) {}
+
+  // The outputs that the pixels of these u read.
+  Range Reads(Range u) const { return {u.begin + low, u.end + high}; }
+
+  const int64_t low, high;
+};
+
+// Writes, or adds, `rows` rows of the input gradient from a tile of the output
+// gradient that begins where the first of them reads.
+template <typename Block, typename T>
+inline void GatherGradient(Block block, const DepthwiseShape& d,
+                           const T* kernel, const Phases& phases,
+                           const float* tile, int64_t pitch, Taps& taps,
+                           float* out, int64_t step, int64_t rows, bool add) {
+  const int64_t s = d.stride;
+  for (int64_t phase = 0; phase < s * s; ++phase) {
+    const int64_t row = phase / s, column = phase % s;
+    taps.count = 0;
+    for (int64_t t = 0; t < d.taps * d.taps; ++t) {
+      int64_t h = row + d.padding() - t / d.taps * d.dilation;
+      int64_t w = column + d.padding() - t % d.taps * d.dilation;
+      if (h % s != 0 || w % s != 0) continue;
+      taps.offsets[taps.count] = (h / s - phases.low) * pitch +
+                                 (w / s - phases.low) * Block::kLanes;
+      PackWeights(block, kernel + t * d.channels, d.channels,
+                  taps.weights + taps.count * Block::kLanes);
+      ++taps.count;
+    }
+    Correlate<Block::kVectors>(
+        1, tile, pitch, taps, out + (row * d.width + column) * step,
+        s * d.width * step, s * step, (rows - row + s - 1) / s,
+        (d.width - column + s - 1) / s, add);
+  }
+}
+
 template <typename T>
 void InputGradient(const Depthwise<T>& d, int64_t index) {
   const int64_t band = index % d.bands;
   const int64_t image = index / d.bands;
   const int64_t source = image / d.batch;
   const int64_t multiplier = d.targets / d.sources;
-  const int64_t s = d.stride;
-  // Tap i of pixel s * u + phase reads output u + (phase + padding - i *
-  // dilation) / s, where that is whole.
-  const int64_t low =
-      FloorDivide(d.padding() - (d.taps - 1) * d.dilation, s);
-  const int64_t high = FloorDivide(s - 1 + d.padding(), s);
+  const Phases phases(d);
   const Range coarse = {band * d.band_rows,
-                        std::min((band + 1) * d.band_rows,
-                                 (d.height + s - 1) / s)};
-  const Range rows = {coarse.begin + low, coarse.end + high};
-  const Range columns = {low, (d.width + s - 1) / s + high};
-  const Range out_rows = {coarse.begin * s, std::min(coarse.end * s, d.height)};
+                        std::min((band + 1) * d.band_rows, d.out_height)};
+  const Range rows = phases.Reads(coarse);
+  const Range columns = phases.Reads({0, d.out_width});
+  const Range out_rows = {coarse.begin * d.stride,
+                          std::min(coarse.end * d.stride, d.height)};
   const int64_t in_size = d.height * d.width * d.channels;
   const int64_t out_size = d.out_height * d.out_width * d.channels;
 
@@ -289,29 +324,12 @@ void InputGradient(const Depthwise<T>& d, int64_t index) {
     const int64_t step = kDirect ? d.channels : kLanes;
     for (int64_t m = 0; m < multiplier; ++m) {
       const int64_t target = source * multiplier + m;
-      const T* kernel = d.kernel + target * d.taps * d.taps * d.channels;
       const T* y = d.y + (target * d.batch + image % d.batch) * out_size;
       Pack<Block, T>(block, y, nullptr, d.out_height, d.out_width, d.channels,
                      rows, columns, tile);
-      for (int64_t phase = 0; phase < s * s; ++phase) {
-        const int64_t row = phase / s, column = phase % s;
-        taps.count = 0;
-        for (int64_t t = 0; t < d.taps * d.taps; ++t) {
-          int64_t h = row + d.padding() - t / d.taps * d.dilation;
-          int64_t w = column + d.padding() - t % d.taps * d.dilation;
-          if (h % s != 0 || w % s != 0) continue;
-          taps.offsets[taps.count] =
-              (h / s - low) * pitch + (w / s - low) * kLanes;
-          PackWeights(block, kernel + t * d.channels, d.channels,
-                      taps.weights + taps.count * kLanes);
-          ++taps.count;
-        }
-        Correlate<Block::kVectors>(
-            1, tile, pitch, taps, out + (row * d.width + column) * step,
-            s * d.width * step, s * step,
-            (out_rows.size() - row + s - 1) / s, (d.width - column + s - 1) / s,
-            m > 0);
-      }
+      GatherGradient(block, d, d.kernel + target * d.taps * d.taps * d.channels,
+                     phases, tile, pitch, taps, out, step, out_rows.size(),
+                     m > 0);
     }
     if (d.gate != nullptr) {
       ApplyGate(block, d.gate + to, pixels, d.channels, out, step);
@@ -361,14 +379,30 @@ inline void AccumulateTaps(Block block, const Pixels& pixels,
 }
 
 template <typename Block, int G>
-inline void Accumulate(Block block, int64_t count, const Pixels& pixels,
-                       const int64_t* offsets, float* sums, int64_t channels) {
+inline void AccumulateGroup(Block block, int64_t count, const Pixels& pixels,
+                            const int64_t* offsets, float* sums,
+                            int64_t channels) {
   if constexpr (G > 0) {
     if (count < G) {
-      Accumulate<Block, G - 1>(block, count, pixels, offsets, sums, channels);
+      AccumulateGroup<Block, G - 1>(block, count, pixels, offsets, sums,
+                                    channels);
     } else {
       AccumulateTaps<Block, G>(block, pixels, offsets, sums, channels);
     }
+  }
+}
+
+// The same for all taps, in groups of about the same size.
+template <typename Block>
+inline void Accumulate(Block block, int64_t num_taps, const Pixels& pixels,
+                       const int64_t* offsets, float* sums, int64_t channels) {
+  constexpr int kGroup = std::max(1, kAccumulators / Block::kVectors);
+  const int64_t groups = (num_taps + kGroup - 1) / kGroup;
+  for (int64_t group = 0; group < groups; ++group) {
+    const int64_t begin = group * num_taps / groups;
+    const int64_t end = (group + 1) * num_taps / groups;
+    AccumulateGroup<Block, kGroup>(block, end - begin, pixels, offsets + begin,
+                                   sums + begin * channels, channels);
   }
 }
 
@@ -393,10 +427,8 @@ void KernelGradient(const Depthwise<T>& d, int64_t index) {
   ForEachBlock(d.channels, [&](auto block) {
     using Block = decltype(block);
     constexpr int kLanes = Block::kLanes;
-    constexpr int kGroup = std::max(1, kAccumulators / Block::kVectors);
     constexpr bool kDirect = std::is_same_v<T, float> && Block::kIsWhole;
     const int64_t pitch = columns.size() * kLanes;
-    const int64_t groups = (num_taps + kGroup - 1) / kGroup;
     Scratch scratch;
     const int64_t tile_rows = (d.band_rows - 1) * d.stride + reach + 1;
     float* tile = scratch.Take<float>(tile_rows * pitch);
@@ -437,14 +469,8 @@ void KernelGradient(const Depthwise<T>& d, int64_t index) {
                                g_step,
                                out_rows.size(),
                                d.out_width};
-        for (int64_t group = 0; group < groups; ++group) {
-          const int64_t begin = group * num_taps / groups;
-          const int64_t end = (group + 1) * num_taps / groups;
-          Accumulate<Block, kGroup>(
-              block, end - begin, pixels, offsets + begin,
-              sums + (m * num_taps + begin) * d.channels + block.begin,
-              d.channels);
-        }
+        Accumulate(block, num_taps, pixels, offsets,
+                   sums + m * num_taps * d.channels + block.begin, d.channels);
       }
     }
   });

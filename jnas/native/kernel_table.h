@@ -5,10 +5,12 @@
 #include "depthwise.h"
 #include "pool.h"
 #include "normalize.h"
+#include "separable.h"
 
 template <typename T>
 inline constexpr Kernels<T> kTable = {
-    Convolve<T>, InputGradient<T>, KernelGradient<T>, PoolMax<T>,
-    PoolTake<T>, PoolPut<T>,       PoolMean<T>,       PoolSpread<T>,
-    Moments<T>,  Products<T>,      Standardize<T>,    Project<T>,
+    Convolve<T>,     InputGradient<T>, KernelGradient<T>, Separate<T>,
+    SeparateBack<T>, PoolMax<T>,       PoolTake<T>,       PoolPut<T>,
+    PoolMean<T>,     PoolSpread<T>,    Moments<T>,        Products<T>,
+    Standardize<T>,  Project<T>,
 };

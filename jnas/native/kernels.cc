@@ -95,10 +95,9 @@ T* Data(const ffi::AnyBuffer& buffer) {
 
 // Depthwise convolution.
 
-ffi::Error DescribeDepthwise(const ffi::AnyBuffer& x,
-                             const ffi::AnyBuffer& kernel,
-                             const ffi::AnyBuffer& y, int64_t stride,
-                             int64_t dilation, DepthwiseShape* d) {
+ffi::Error DescribeWindow(const ffi::AnyBuffer& x,
+                          const ffi::AnyBuffer& kernel, int64_t stride,
+                          int64_t dilation, DepthwiseShape* d) {
   JNAS_RETURN_IF_ERROR(CheckRank("the input", x, 5));
   JNAS_RETURN_IF_ERROR(CheckRank("the kernel", kernel, 4));
   if (stride < 1 || dilation < 1) {
@@ -129,18 +128,25 @@ ffi::Error DescribeDepthwise(const ffi::AnyBuffer& x,
                                        std::to_string(d->taps) +
                                        "; expected an odd size");
   }
-  JNAS_RETURN_IF_ERROR(CheckShape(
-      "the kernel", kernel, {d->targets, d->taps, d->taps, d->channels}));
+  return CheckShape("the kernel", kernel,
+                    {d->targets, d->taps, d->taps, d->channels});
+}
+
+ffi::Error DescribeDepthwise(const ffi::AnyBuffer& x,
+                             const ffi::AnyBuffer& kernel,
+                             const ffi::AnyBuffer& y, int64_t stride,
+                             int64_t dilation, DepthwiseShape* d) {
+  JNAS_RETURN_IF_ERROR(DescribeWindow(x, kernel, stride, dilation, d));
   return CheckShape(
       "the output", y,
       {d->targets, d->batch, d->out_height, d->out_width, d->channels});
 }
 
-// Divides rows into bands whose tile stays in the first-level cache. A band
+// Divides rows into bands whose tile stays in the second-level cache. A band
 // of r rows reads r * stride + `overlap` of `columns` pixels each.
 void DivideRows(int64_t rows, int64_t stride, int64_t overlap, int64_t columns,
                 DepthwiseShape* d) {
-  constexpr int64_t kTileFloats = 24 * 1024 / sizeof(float);
+  constexpr int64_t kTileFloats = 128 * 1024 / sizeof(float);
   const int64_t fitting = kTileFloats / (columns * kChannelBlock);
   const int64_t most = std::max<int64_t>(4, (fitting - overlap) / stride);
   d->bands = DivideUp(rows, most);
@@ -213,6 +219,23 @@ ffi::Error InputGradientHandler(ffi::ThreadPool pool, In kernel, In g,
   });
 }
 
+// Adds what each block of images has to a gradient, in order.
+void AddBlocks(ffi::ThreadPool& pool, int64_t blocks,
+               const ffi::AnyBuffer& partial, const ffi::AnyBuffer& total) {
+  constexpr int64_t kChunk = 1024;
+  const int64_t size = total.element_count();
+  const float* from = Data<float>(partial);
+  float* to = Data<float>(total);
+  ParallelFor(pool, DivideUp(size, kChunk), [&](int64_t chunk) {
+    const int64_t begin = chunk * kChunk;
+    const int64_t end = std::min(begin + kChunk, size);
+    std::fill(to + begin, to + end, 0.0f);
+    for (int64_t block = 0; block < blocks; ++block) {
+      for (int64_t i = begin; i < end; ++i) to[i] += from[block * size + i];
+    }
+  });
+}
+
 ffi::Error KernelGradientHandler(ffi::ThreadPool pool, In x, In g, Rest rest,
                                  Out dk, Out partial, int64_t stride,
                                  int64_t dilation) {
@@ -241,18 +264,7 @@ ffi::Error KernelGradientHandler(ffi::ThreadPool pool, In x, In g, Rest rest,
                 [&](int64_t i) { KernelsOf<T>().kernel_gradient(d, i); });
   });
   if (wrong_type.failure()) return wrong_type;
-  constexpr int64_t kChunk = 1024;
-  const int64_t size = dk->element_count();
-  float* total = Data<float>(*dk);
-  ParallelFor(pool, DivideUp(size, kChunk), [&](int64_t chunk) {
-    const int64_t begin = chunk * kChunk;
-    const int64_t end = std::min(begin + kChunk, size);
-    std::fill(total + begin, total + end, 0.0f);
-    for (int64_t block = 0; block < shape.image_blocks; ++block) {
-      const float* from = sums + block * size;
-      for (int64_t i = begin; i < end; ++i) total[i] += from[i];
-    }
-  });
+  AddBlocks(pool, shape.image_blocks, *partial, *dk);
   return ffi::Error::Success();
 }
 
@@ -369,11 +381,8 @@ void ForEachPartial(const NormalizeShape& d, const float* partial,
 // The mean and the biased variance of each channel, over blocks that are then
 // joined. Source: Chan, Golub and LeVeque, Updating formulae and a pairwise
 // algorithm (1979), Eq. (1.5).
-template <typename T>
-void ComputeMoments(ffi::ThreadPool& pool, const Normalize<T>& d, float* mean,
-                    float* var) {
-  ParallelFor(pool, d.stacked * d.blocks,
-              [&](int64_t i) { KernelsOf<T>().moments(d, i); });
+void JoinMoments(const NormalizeShape& d, const float* partial, float* mean,
+                 float* var) {
   const int64_t channels = d.channels;
   Scratch scratch;
   double* centre = scratch.Take<double>(channels);
@@ -381,11 +390,11 @@ void ComputeMoments(ffi::ThreadPool& pool, const Normalize<T>& d, float* mean,
   for (int64_t s = 0; s < d.stacked; ++s, mean += channels, var += channels) {
     std::fill(centre, centre + channels, 0.0);
     std::fill(squares, squares + channels, 0.0);
-    ForEachPartial(d, d.partial, s, [&](const float* p, double weight) {
+    ForEachPartial(d, partial, s, [&](const float* p, double weight) {
       for (int64_t c = 0; c < channels; ++c) centre[c] += p[c] * weight;
     });
     for (int64_t c = 0; c < channels; ++c) centre[c] /= d.positions;
-    ForEachPartial(d, d.partial, s, [&](const float* p, double weight) {
+    ForEachPartial(d, partial, s, [&](const float* p, double weight) {
       for (int64_t c = 0; c < channels; ++c) {
         const double distance = p[c] - centre[c];
         squares[c] += p[channels + c] + distance * distance * weight;
@@ -396,6 +405,14 @@ void ComputeMoments(ffi::ThreadPool& pool, const Normalize<T>& d, float* mean,
       var[c] = squares[c] / d.positions;
     }
   }
+}
+
+template <typename T>
+void ComputeMoments(ffi::ThreadPool& pool, const Normalize<T>& d, float* mean,
+                    float* var) {
+  ParallelFor(pool, d.stacked * d.blocks,
+              [&](int64_t i) { KernelsOf<T>().moments(d, i); });
+  JoinMoments(d, d.partial, mean, var);
 }
 
 // Moves running statistics towards those of a batch.
@@ -579,6 +596,154 @@ ffi::Error SubtractHandler(ffi::ThreadPool pool, In t, In y, In mean,
   });
 }
 
+// ReLU, depthwise and 1x1 convolution and batch norm in one.
+
+ffi::Error DescribeSeparable(const ffi::AnyBuffer& x,
+                             const ffi::AnyBuffer& kernel,
+                             const ffi::AnyBuffer& matrix,
+                             const ffi::AnyBuffer& y, int64_t stride,
+                             int64_t dilation, DepthwiseShape* shape,
+                             NormalizeShape* norm) {
+  JNAS_RETURN_IF_ERROR(
+      DescribeWindow(x, kernel, stride, dilation, shape));
+  JNAS_RETURN_IF_ERROR(CheckType("the kernel", kernel, x.element_type()));
+  JNAS_RETURN_IF_ERROR(CheckType("the matrix", matrix, x.element_type()));
+  JNAS_RETURN_IF_ERROR(CheckType("the output", y, x.element_type()));
+  JNAS_RETURN_IF_ERROR(DescribeNormalize(y, norm));
+  JNAS_RETURN_IF_ERROR(CheckShape(
+      "the matrix", matrix, {shape->targets, shape->channels, norm->channels}));
+  return CheckShape("the output", y,
+                    {shape->targets, shape->batch, shape->out_height,
+                     shape->out_width, norm->channels});
+}
+
+ffi::Error SeparateHandler(ffi::ThreadPool pool, In x, In kernel, In matrix,
+                           In running_mean, In running_var, Out y, Out var,
+                           Out moved_mean, Out moved_var, Out mean,
+                           Out partial, int64_t stride, int64_t dilation,
+                           float eps, float momentum) {
+  DepthwiseShape shape = {};
+  NormalizeShape norm, images;
+  Moving moving;
+  JNAS_RETURN_IF_ERROR(DescribeSeparable(x, kernel, matrix, *y, stride,
+                                         dilation, &shape, &norm));
+  JNAS_RETURN_IF_ERROR(CheckStatistics("the mean", *mean, norm));
+  JNAS_RETURN_IF_ERROR(CheckStatistics("the variance", *var, norm));
+  images = norm;
+  JNAS_RETURN_IF_ERROR(DescribePartial(*partial, &images));
+  if (images.blocks != shape.batch) {
+    return ffi::Error::InvalidArgument(
+        "jnas: partial sums of " + std::to_string(images.blocks) +
+        " blocks; expected one for each of the " +
+        std::to_string(shape.batch) + " images");
+  }
+  JNAS_RETURN_IF_ERROR(DescribeMoving(norm, running_mean, running_var,
+                                      moved_mean, moved_var, momentum,
+                                      &moving));
+  return ForType(x, [&](auto zero) {
+    using T = decltype(zero);
+    Separable<T> d = {};
+    static_cast<DepthwiseShape&>(d) = shape;
+    d.features = norm.channels;
+    d.x = Data<T>(x);
+    d.kernel = Data<T>(kernel);
+    d.matrix = Data<T>(matrix);
+    d.y = Data<T>(*y);
+    d.partial = Data<float>(*partial);
+    if (y->element_count() > 0) {
+      ParallelFor(pool, d.sources * d.batch,
+                  [&](int64_t i) { KernelsOf<T>().separate(d, i); });
+    }
+    JoinMoments(images, d.partial, Data<float>(*mean), Data<float>(*var));
+    moving.Apply(Data<float>(*mean), Data<float>(*var),
+                 norm.stacked * norm.channels);
+    const Normalize<T> n = {norm,    d.y,                nullptr,
+                            d.y,     nullptr,            Data<float>(*mean),
+                            nullptr, Data<float>(*var), eps};
+    ParallelFor(pool, n.stacked * n.blocks,
+                [&](int64_t i) { KernelsOf<T>().standardize(n, i); });
+  });
+}
+
+ffi::Error SeparateBackHandler(ffi::ThreadPool pool, In x, In kernel,
+                               In matrix, In y, In var, In g, Out dx,
+                               Out gradients, Out sums, Out transposed,
+                               Out mean, Out second, Out partial,
+                               int64_t stride, int64_t dilation, float eps) {
+  DepthwiseShape shape = {};
+  NormalizeShape norm;
+  JNAS_RETURN_IF_ERROR(DescribeSeparable(x, kernel, matrix, y, stride,
+                                         dilation, &shape, &norm));
+  JNAS_RETURN_IF_ERROR(CheckLike("the gradient", g, y));
+  JNAS_RETURN_IF_ERROR(CheckLike("the input's gradient", *dx, x));
+  JNAS_RETURN_IF_ERROR(CheckStatistics("the variance", var, norm));
+  JNAS_RETURN_IF_ERROR(CheckStatistics("the mean", *mean, norm));
+  JNAS_RETURN_IF_ERROR(CheckStatistics("the mean product", *second, norm));
+  JNAS_RETURN_IF_ERROR(DescribePartial(*partial, &norm));
+  JNAS_RETURN_IF_ERROR(
+      CheckType("the transposed", *transposed, x.element_type()));
+  JNAS_RETURN_IF_ERROR(CheckShape("the transposed", *transposed,
+                                  {shape.targets, norm.channels,
+                                   shape.channels}));
+  JNAS_RETURN_IF_ERROR(CheckType("the sums", *sums, ffi::F32));
+  JNAS_RETURN_IF_ERROR(CheckType("the gradients", *gradients, ffi::F32));
+  JNAS_RETURN_IF_ERROR(CheckRank("the sums", *sums, 3));
+  const int64_t num_weights =
+      (shape.taps * shape.taps + norm.channels) * shape.channels;
+  // Without room for them, the gradients of the weights are not wanted.
+  const bool is_complete = gradients->element_count() > 0;
+  shape.image_blocks = ShapeOf(*sums)[0];
+  JNAS_RETURN_IF_ERROR(
+      CheckShape("the gradients", *gradients,
+                 {is_complete ? shape.targets : 0, num_weights}));
+  JNAS_RETURN_IF_ERROR(
+      CheckShape("the sums", *sums,
+                 {shape.image_blocks, is_complete ? shape.targets : 0,
+                  num_weights}));
+  return ForType(x, [&](auto zero) {
+    using T = decltype(zero);
+    Normalize<T> n = {norm,
+                      Data<T>(g),
+                      Data<T>(y),
+                      nullptr,
+                      Data<float>(*partial),
+                      Data<float>(*mean),
+                      Data<float>(*second),
+                      Data<float>(var),
+                      eps};
+    ComputeProducts(pool, n, Data<float>(*mean), Data<float>(*second));
+    for (int64_t t = 0; t < shape.targets; ++t) {
+      const int64_t first = t * shape.channels * norm.channels;
+      for (int64_t c = 0; c < shape.channels; ++c) {
+        for (int64_t f = 0; f < norm.channels; ++f) {
+          Data<T>(*transposed)[first + f * shape.channels + c] =
+              Data<T>(matrix)[first + c * norm.channels + f];
+        }
+      }
+    }
+    Separable<T> d = {};
+    static_cast<DepthwiseShape&>(d) = shape;
+    d.features = norm.channels;
+    d.x = Data<T>(x);
+    d.kernel = Data<T>(kernel);
+    d.matrix = Data<T>(matrix);
+    d.transposed = Data<T>(*transposed);
+    d.y = Data<T>(y);
+    d.g = Data<T>(g);
+    d.dx = Data<T>(*dx);
+    d.partial = is_complete ? Data<float>(*sums) : nullptr;
+    d.mean = n.mean;
+    d.second = n.second;
+    d.var = n.var;
+    d.eps = eps;
+    if (dx->element_count() > 0) {
+      ParallelFor(pool, d.sources * d.image_blocks,
+                  [&](int64_t i) { KernelsOf<T>().separate_back(d, i); });
+    }
+    AddBlocks(pool, shape.image_blocks, *sums, *gradients);
+  });
+}
+
 // The memory that `Scratch` hands out. When a block of work needed several
 // chunks, one as large as all of them replaces them at its end.
 class Arena {
@@ -672,6 +837,16 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(
     jnas_normalize, jnas::NormalizeHandler,
     JNAS_BIND(JNAS_ARG JNAS_ARG JNAS_ARG JNAS_RET JNAS_RET JNAS_RET JNAS_RET
                   JNAS_RET JNAS_RET JNAS_EPS JNAS_MOMENTUM));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    jnas_separate, jnas::SeparateHandler,
+    JNAS_BIND(JNAS_ARG JNAS_ARG JNAS_ARG JNAS_ARG JNAS_ARG JNAS_RET JNAS_RET
+                  JNAS_RET JNAS_RET JNAS_RET JNAS_RET JNAS_WINDOW JNAS_EPS
+                      JNAS_MOMENTUM));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    jnas_separate_back, jnas::SeparateBackHandler,
+    JNAS_BIND(JNAS_ARG JNAS_ARG JNAS_ARG JNAS_ARG JNAS_ARG JNAS_ARG JNAS_RET
+                  JNAS_RET JNAS_RET JNAS_RET JNAS_RET JNAS_RET JNAS_RET
+                      JNAS_WINDOW JNAS_EPS));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(jnas_moments, jnas::MomentsHandler,
                               JNAS_BIND(JNAS_ARG JNAS_RET JNAS_RET JNAS_RET));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(

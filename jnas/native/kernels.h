@@ -41,6 +41,26 @@ struct Depthwise : DepthwiseShape {
   float* partial;  // [image_blocks, T, k, k, C], KernelGradient only
 };
 
+// A depthwise convolution behind a ReLU, a 1x1 convolution and a batch norm,
+// on whole images: x [S, B, H, W, C], matrix [T, C, D], y [T, B, OH, OW, D].
+template <typename T>
+struct Separable : DepthwiseShape {
+  int64_t features;
+  const T* x;
+  const T* kernel;
+  const T* matrix;
+  T* y;
+  float* partial;  // forwards the moments of an image, [T, B, 2, D]; backwards
+                   // [image_blocks, T, k * k * C + C * D], none if not wanted
+  const T* g;      // this and what follows: backwards only
+  T* dx;
+  const T* transposed;               // [T, D, C]
+  const float *mean, *second, *var;  // [T, D]: of g, of g * y, of the norm
+  float eps;
+
+  int64_t num_weights() const { return (taps * taps + features) * channels; }
+};
+
 // 3x3 windows, one cell of padding: x [B, H, W, C], y [B, OH, OW, C].
 struct PoolShape {
   int64_t batch, height, width, channels, out_height, out_width, stride;
@@ -76,6 +96,10 @@ struct Kernels {
   void (*input_gradient)(const Depthwise<T>&, int64_t index);
   // Blocks: source, block of images.
   void (*kernel_gradient)(const Depthwise<T>&, int64_t index);
+  // Blocks: source, image.
+  void (*separate)(const Separable<T>&, int64_t index);
+  // Blocks: source, block of images.
+  void (*separate_back)(const Separable<T>&, int64_t index);
   // Blocks: image, row of what is written.
   void (*pool_max)(const Pool<T>&, int64_t index);
   void (*pool_take)(const Pool<T>&, int64_t index);

@@ -28,6 +28,8 @@ _TARGETS = (
   "jnas_pool_put",
   "jnas_pool_mean",
   "jnas_pool_spread",
+  "jnas_separate",
+  "jnas_separate_back",
   "jnas_normalize",
   "jnas_moments",
   "jnas_standardize",

@@ -9,7 +9,7 @@ convolution on other platforms.
 
 import chex
 
-from jnas.native import depthwise, library, normalization, pooling
+from jnas.native import depthwise, library, normalization, pooling, separable
 from jnas.types import Array
 
 
@@ -117,6 +117,70 @@ def normalize(
   chex.assert_shape([running_mean, running_var], (x.shape[0], x.shape[-1]))
   return normalization.normalize(
     x, running_mean, running_var, eps=float(eps), momentum=float(momentum)
+  )
+
+
+def pointwise_conv(x: Array, matrix: Array) -> Array:
+  """Convolves with a 1x1 filter.
+
+  Args:
+    x: `[S, B, H, W, C]` images, S = 1 or S = T.
+    matrix: `[T, C, D]`, of the type of x.
+
+  Returns:
+    `[T, B, H, W, D]`.
+  """
+  chex.assert_rank([x, matrix], [5, 3])
+  return separable.multiply(x, matrix)
+
+
+def separable_norm(
+  x: Array,
+  kernel: Array,
+  matrix: Array,
+  running_mean: Array,
+  running_var: Array,
+  *,
+  stride: int,
+  dilation: int,
+  eps: float,
+  momentum: float,
+) -> tuple[Array, Array, Array]:
+  """ReLU, `depthwise_conv`, `pointwise_conv` and `normalize` in one.
+
+  Nothing between them is stored, on CPU with native kernels; the gradient
+  computes it again.
+
+  Args:
+    x: `[S, B, H, W, C]` images, S = 1 or S = T.
+    kernel: `[T, k, k, C]` with k odd, of the type of x.
+    matrix: `[T, C, D]`, of the type of x.
+    running_mean: `[T, D]`.
+    running_var: `[T, D]`.
+    stride: at least 1, of both axes.
+    dilation: at least 1, of both axes.
+    eps: added to the variance, positive.
+    momentum: in [0, 1], as for `normalize`.
+
+  Returns:
+    y, `[T, B, ceil(H / stride), ceil(W / stride), D]`; the moved mean and
+    variance, like the running ones.
+  """
+  chex.assert_rank([x, kernel, matrix], [5, 4, 3])
+  chex.assert_type([x, kernel, matrix], float)
+  chex.assert_shape(matrix, (*kernel.shape[::3], None))
+  chex.assert_shape([running_mean, running_var], matrix.shape[::2])
+  _check_window(stride=stride, dilation=dilation)
+  return separable.separate(
+    x,
+    kernel,
+    matrix,
+    running_mean,
+    running_var,
+    stride=stride,
+    dilation=dilation,
+    eps=float(eps),
+    momentum=float(momentum),
   )
 
 

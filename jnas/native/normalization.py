@@ -30,13 +30,20 @@ def normalize(
   momentum: float,
 ) -> tuple[Array, Array, Array]:
   """`[S, B, H, W, C]`, `[S, C]` twice to y, moved mean, moved variance."""
-  y, _, mean, var = _normalize_p.bind(
+  y, _, mean, var = normalize_with_var(
     x, running_mean, running_var, eps=eps, momentum=momentum
   )
   return y, mean, var
 
 
-def _project(t: Array, y: Array, var: Array, *, eps: float) -> Array:
+def normalize_with_var(
+  x: Array, running_mean: Array, running_var: Array, **settings
+) -> list[Array]:
+  """The same, with the batch's own variance, `[S, C]`, behind y."""
+  return _normalize_p.bind(x, running_mean, running_var, **settings)
+
+
+def project(t: Array, y: Array, var: Array, *, eps: float) -> Array:
   """Applies the Jacobian at (y, var) to t, `[S, B, H, W, C]`."""
   return _project_p.bind(t, y, var, eps=eps)
 
@@ -84,12 +91,12 @@ def _normalize_native(
   image, statistic = (x.shape, x.dtype), (running_mean.shape, jnp.float32)
   settings = dict(eps=eps, momentum=momentum)
   if not mesh_axes:
-    results = [image, *[statistic] * 4, _partial(x)]
+    results = [image, *[statistic] * 4, partial_sums(x)]
     return library.call(
       "jnas_normalize", results, x, running_mean, running_var, **settings
     )[:4]
   local, var, _ = library.call(
-    "jnas_moments", [statistic, statistic, _partial(x)], x
+    "jnas_moments", [statistic, statistic, partial_sums(x)], x
   )
   # Devices hold equally many images; variances lack the means' own spread.
   mean = lax.pmean(local, mesh_axes)
@@ -105,7 +112,7 @@ def _normalize_native(
 
 def _project_native(t, y, var, *, mesh_axes, eps):
   image, statistic = (t.shape, t.dtype), (var.shape, jnp.float32)
-  sums = [statistic, statistic, _partial(t)]
+  sums = [statistic, statistic, partial_sums(t)]
   if not mesh_axes:
     results = [image, *sums]
     return library.call("jnas_project", results, t, y, var, eps=eps)[0]
@@ -116,7 +123,7 @@ def _project_native(t, y, var, *, mesh_axes, eps):
   )[0]
 
 
-def _partial(x):
+def partial_sums(x):
   """Returns shape and type of the sums over blocks of positions.
 
   The blocks are fixed and their sums added in order, so that the result does
@@ -129,12 +136,17 @@ def _partial(x):
 
 def _normalize_shapes(x, running_mean, running_var, *, eps, momentum):
   del eps, momentum
-  var = primitive.ShapedArray((x.shape[0], x.shape[-1]), _statistics_type(x))
+  return result_shapes(x, running_mean, running_var)
+
+
+def result_shapes(y, running_mean, running_var):
+  """Shapes and types of y, its variance and the moved statistics."""
+  var = primitive.ShapedArray((y.shape[0], y.shape[-1]), _statistics_type(y))
   moved = [
     primitive.ShapedArray(running.shape, running.dtype)
     for running in (running_mean, running_var)
   ]
-  return [primitive.ShapedArray(x.shape, x.dtype), var, *moved]
+  return [primitive.ShapedArray(y.shape, y.dtype), var, *moved]
 
 
 def _project_shapes(t, y, var, *, eps):
@@ -172,7 +184,7 @@ def _normalize_jvp(primals, tangents, *, eps, momentum):
   wide = t.astype(var.dtype)
   centred = y.astype(var.dtype) * _standard_deviation(var, eps)
   var_dot = 2 * jnp.mean(centred * wide, axis=(1, 2, 3))
-  return out, [_project(t, y, var, eps=eps), var_dot, *no_tangents]
+  return out, [project(t, y, var, eps=eps), var_dot, *no_tangents]
 
 
 def _project_jvp_y(y_dot, t, y, var, *, eps):
@@ -185,7 +197,7 @@ def _project_jvp_y(y_dot, t, y, var, *, eps):
 def _project_jvp_var(var_dot, t, y, var, *, eps):
   """Differentiates 1 / sqrt(var + eps) with respect to var."""
   slope = -0.5 * var_dot / (var + eps)
-  out = _project(t, y, var, eps=eps).astype(var.dtype)
+  out = project(t, y, var, eps=eps).astype(var.dtype)
   return (out * slope[:, None, None, None, :]).astype(t.dtype)
 
 
@@ -193,13 +205,13 @@ def _project_transpose(ct, t, y, var, *, eps):
   del t
   if type(ct) is ad.Zero:
     return None, None, None
-  return _project(ct, y, var, eps=eps), None, None
+  return project(ct, y, var, eps=eps), None, None
 
 
 ad.primitive_jvps[_normalize_p] = _normalize_jvp
 ad.defjvp(
   _project_p,
-  lambda t_dot, t, y, var, *, eps: _project(t_dot, y, var, eps=eps),
+  lambda t_dot, t, y, var, *, eps: project(t_dot, y, var, eps=eps),
   _project_jvp_y,
   _project_jvp_var,
 )

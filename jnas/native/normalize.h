@@ -29,30 +29,35 @@ inline void SumPositions(int64_t count, Term term, Vector (&total)[N]) {
   }
 }
 
-// The mean of a block, and the sum of squared distances from it: two passes
-// over what the cache holds, so that a large mean costs no precision.
+// The mean of read(position, n), and the sum of squared distances from it: two
+// passes over what the cache holds, so that a large mean costs no precision.
+template <int N, typename Read>
+inline void MomentsOf(int64_t count, Read read, Vector (&mean)[N],
+                      Vector (&squares)[N]) {
+  SumPositions<N>(count, read, mean);
+  for (int n = 0; n < N; ++n) mean[n] /= Broadcast(count);
+  SumPositions<N>(
+      count,
+      [&](int64_t p, int n) {
+        Vector distance = read(p, n) - mean[n];
+        return distance * distance;
+      },
+      squares);
+}
+
 template <typename T>
 void Moments(const Normalize<T>& d, int64_t index) {
   const Range range = PositionsOf(d, index);
   const int64_t first = index / d.blocks * d.positions + range.begin;
   float* partial = d.partial + index * 2 * d.channels;
   ForEachBlock(d.channels, [&](auto block) {
-    using Block = decltype(block);
-    constexpr int N = Block::kVectors;
+    constexpr int N = decltype(block)::kVectors;
     const T* x = d.t + first * d.channels + block.begin;
     Vector mean[N], squares[N];
-    SumPositions<N>(
+    MomentsOf<N>(
         range.size(),
         [&](int64_t p, int n) { return block.Read(x + p * d.channels, n); },
-        mean);
-    for (int n = 0; n < N; ++n) mean[n] /= Broadcast(range.size());
-    SumPositions<N>(
-        range.size(),
-        [&](int64_t p, int n) {
-          Vector distance = block.Read(x + p * d.channels, n) - mean[n];
-          return distance * distance;
-        },
-        squares);
+        mean, squares);
     for (int n = 0; n < N; ++n) {
       block.Write(mean[n], partial + block.begin, n);
       block.Write(squares[n], partial + d.channels + block.begin, n);

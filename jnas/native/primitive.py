@@ -35,13 +35,13 @@ class Native(NamedTuple):
       axes the batch is split over, none on one device. The operands are this
       device's share: what sums over the batch has to sum over `mesh_axes`.
     batch_axes: each operand's axis of the batch, None where it has none; of
-      operands that may be left out too.
+      operands that may be left out too. Nothing if it runs on one device only.
     out_batch_axes: the same of the results.
   """
 
   run: Callable
-  batch_axes: tuple[int | None, ...]
-  out_batch_axes: tuple[int | None, ...]
+  batch_axes: tuple[int | None, ...] = ()
+  out_batch_axes: tuple[int | None, ...] = ()
 
 
 def make(
@@ -49,7 +49,7 @@ def make(
   shapes: Callable[..., ShapedArray | list[ShapedArray]],
   *,
   xla: Callable,
-  native: Native,
+  native: Native | None = None,
   accelerator: Callable | None = None,
   multiple_results: bool = False,
 ) -> jex_core.Primitive:
@@ -64,7 +64,8 @@ def make(
     shapes: operands' shapes and parameters to those of the results.
     xla: the operation in `jax.numpy`, used on CPU without native kernels,
       and on every other platform if `accelerator` is not given.
-    native: the operation in kernels, for CPU where they were built.
+    native: the operation in kernels, for CPU where they were built, if it has
+      any.
     accelerator: the operation in `jax.numpy` for every other platform.
     multiple_results: whether the functions return lists.
   """
@@ -75,10 +76,11 @@ def make(
   batching.primitive_batchers[prim] = functools.partial(_fold_into_axis_0, prim)
   everywhere = mlir.lower_fun(accelerator or xla, multiple_results)
   mlir.register_lowering(prim, everywhere)
-  on_cpu = functools.partial(
-    _lower_on_cpu, xla=xla, native=native, multiple_results=multiple_results
-  )
-  mlir.register_lowering(prim, on_cpu, "cpu")
+  if native:
+    on_cpu = functools.partial(
+      _lower_on_cpu, xla=xla, native=native, multiple_results=multiple_results
+    )
+    mlir.register_lowering(prim, on_cpu, "cpu")
   return prim
 
 
@@ -158,6 +160,8 @@ def _split_over_devices(native: Native, ctx, multiple_results: bool):
   if context.num_devices == 1:
     return functools.partial(native.run, mesh_axes=())
   batch_axes = native.batch_axes[: len(ctx.avals_in)]
+  if not batch_axes:
+    return None
   if axis_size(ctx.avals_in, batch_axes) % context.num_devices:
     return None
   mesh = jax.sharding.get_abstract_mesh()

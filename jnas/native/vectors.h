@@ -45,7 +45,8 @@ inline void Store(VectorI32 v, uint8_t* to) {
   __builtin_memcpy(to, &bytes, sizeof(bytes));
 }
 
-inline Vector Broadcast(float value) { return Vector{} + value; }
+// Not a sum: x + 0 is not x where x is -0, and would be computed.
+inline Vector Broadcast(float value) { return value - Vector{}; }
 
 // N vectors of neighbouring channels, the last `count` of which may end early.
 template <int N, bool kWhole>

@@ -9,6 +9,7 @@ axis of 1, which then serves every edge.
 Source: SPEC 2.1; DESIGN.md, section 4, "batch by source node".
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -124,18 +125,22 @@ class Depthwise(nn.Module):
   dilation: int = 1
   relu: bool = False
 
-  @nn.compact
   def __call__(self, x: Array) -> Array:
     """Maps `[S, B, H, W, C]` to `[T, B, H', W', C]`."""
-    shape = (self.targets, self.kernel, self.kernel, x.shape[-1])
-    kernel = self.param("kernel", torch_uniform(self.kernel**2), shape)
     return lowering.depthwise_conv(
       x,
-      kernel.astype(x.dtype),
+      self.weights(x),
       stride=self.stride,
       dilation=self.dilation,
       relu=self.relu,
     )
+
+  @nn.compact
+  def weights(self, x: Array) -> Array:
+    """The kernels for images like x, `[T, k, k, C]`."""
+    shape = (self.targets, self.kernel, self.kernel, x.shape[-1])
+    kernel = self.param("kernel", torch_uniform(self.kernel**2), shape)
+    return kernel.astype(x.dtype)
 
 
 class Pointwise(nn.Module):
@@ -149,20 +154,16 @@ class Pointwise(nn.Module):
   targets: int
   features: int
 
-  @nn.compact
   def __call__(self, x: Array) -> Array:
     """Maps `[S, B, H, W, Cin]` to `[T, B, H, W, features]`."""
+    return lowering.pointwise_conv(x, self.weights(x))
+
+  @nn.compact
+  def weights(self, x: Array) -> Array:
+    """The kernels for images like x, `[T, Cin, features]`."""
     shape = (self.targets, x.shape[-1], self.features)
     kernel = self.param("kernel", torch_uniform(x.shape[-1]), shape)
-    kernel = kernel.astype(x.dtype)
-    # Rows of pixels times a matrix: XLA on CPU transposes the whole tensor,
-    # forth and back, for the same product written over five axes.
-    rows = x.reshape(x.shape[0], -1, x.shape[-1])
-    if x.shape[0] == 1:
-      y = jnp.stack([rows[0] @ matrix for matrix in kernel])
-    else:
-      y = rows @ kernel
-    return y.reshape(self.targets, *x.shape[1:-1], self.features)
+    return kernel.astype(x.dtype)
 
 
 class Conv(nn.Module):
@@ -219,33 +220,82 @@ class BatchNorm(nn.Module):
 
   affine: bool
 
-  @nn.compact
   def __call__(self, x: Array, *, train: bool) -> Array:
     """Normalises `[T, B, H, W, C]`."""
-    shape = (x.shape[0], x.shape[-1])
+    normalize = lowering.normalize if train else _normalize_by_running
+    return self.run((x.shape[0], x.shape[-1]), functools.partial(normalize, x))
+
+  @nn.compact
+  def run(
+    self,
+    shape: tuple[int, int],
+    normalize: Callable[..., tuple[Array, Array, Array]],
+  ) -> Array:
+    """Normalises what only `normalize` knows.
+
+    Args:
+      shape: (T, C).
+      normalize: maps the running mean and variance, and `eps` and `momentum`,
+        to the normalised images and the moved mean and variance.
+    """
     mean = self.variable("batch_stats", "mean", jnp.zeros, shape, jnp.float32)
     var = self.variable("batch_stats", "var", jnp.ones, shape, jnp.float32)
-    if train:
-      y, moved_mean, moved_var = lowering.normalize(
-        x,
-        mean.value,
-        var.value,
-        eps=BATCH_NORM_EPS,
-        momentum=BATCH_NORM_MOMENTUM,
-      )
-      moving = self.is_mutable_collection("batch_stats")
-      if moving and not self.is_initializing():
-        mean.value, var.value = moved_mean, moved_var
-    else:
-      scale = jax.lax.rsqrt(var.value + BATCH_NORM_EPS).astype(x.dtype)
-      center = mean.value.astype(x.dtype)
-      y = (x - _per_channel(center)) * _per_channel(scale)
+    y, moved_mean, moved_var = normalize(
+      mean.value, var.value, eps=BATCH_NORM_EPS, momentum=BATCH_NORM_MOMENTUM
+    )
+    moving = self.is_mutable_collection("batch_stats")
+    if moving and not self.is_initializing():
+      mean.value, var.value = moved_mean, moved_var
     if self.affine:
       scale = self.param("scale", nn.initializers.ones, shape)
       bias = self.param("bias", nn.initializers.zeros, shape)
       y = y * _per_channel(scale.astype(y.dtype))
       y = y + _per_channel(bias.astype(y.dtype))
     return y
+
+
+def separable_norm(
+  depthwise: Depthwise,
+  pointwise: Pointwise,
+  norm: BatchNorm,
+  x: Array,
+  *,
+  train: bool,
+) -> Array:
+  """Applies the three in turn, in training as one operation.
+
+  Args:
+    depthwise: with a ReLU.
+    pointwise: like the others a submodule of the caller.
+    norm: the last.
+    x: `[S, B, H, W, C]`.
+    train: whether the batch's statistics are used.
+
+  Returns:
+    `[T, B, H', W', D]`.
+  """
+  if not (train and depthwise.relu):
+    return norm(pointwise(depthwise(x)), train=train)
+  kernel, matrix = depthwise.weights(x), pointwise.weights(x)
+  normalize = functools.partial(
+    lowering.separable_norm,
+    x,
+    kernel,
+    matrix,
+    stride=depthwise.stride,
+    dilation=depthwise.dilation,
+  )
+  return norm.run((pointwise.targets, pointwise.features), normalize)
+
+
+def _normalize_by_running(
+  x: Array, mean: Array, var: Array, *, eps: float, momentum: float
+) -> tuple[Array, Array, Array]:
+  """Normalises by the running statistics, which stay."""
+  del momentum
+  scale = jax.lax.rsqrt(var + eps).astype(x.dtype)
+  centred = x - _per_channel(mean.astype(x.dtype))
+  return centred * _per_channel(scale), mean, var
 
 
 def _per_channel(values: Array) -> Array:

@@ -34,18 +34,18 @@ class SeparableConv(nn.Module):
   def __call__(self, x: Array, *, train: bool) -> Array:
     """Maps `[S, B, H, W, C]` to `[T, B, H', W', C]`."""
     for index, stride in enumerate((self.stride, 1), start=1):
-      x = base.Depthwise(
-        self.targets,
-        self.kernel,
-        stride,
-        relu=True,
-        name=f"depthwise_{index}",
-      )(x)
-      x = base.Pointwise(
-        self.targets, self.features, name=f"pointwise_{index}"
-      )(x)
-      x = base.BatchNorm(self.settings.affine, name=f"norm_{index}")(
-        x, train=train
+      x = base.separable_norm(
+        base.Depthwise(
+          self.targets,
+          self.kernel,
+          stride,
+          relu=True,
+          name=f"depthwise_{index}",
+        ),
+        base.Pointwise(self.targets, self.features, name=f"pointwise_{index}"),
+        base.BatchNorm(self.settings.affine, name=f"norm_{index}"),
+        x,
+        train=train,
       )
     return x
 
@@ -70,16 +70,20 @@ class DilatedConv(nn.Module):
   @nn.compact
   def __call__(self, x: Array, *, train: bool) -> Array:
     """Maps `[S, B, H, W, C]` to `[T, B, H', W', C]`."""
-    x = base.Depthwise(
-      self.targets,
-      self.kernel,
-      self.stride,
-      dilation=2,
-      relu=True,
-      name="depthwise",
-    )(x)
-    x = base.Pointwise(self.targets, self.features, name="pointwise")(x)
-    return base.BatchNorm(self.settings.affine, name="norm")(x, train=train)
+    return base.separable_norm(
+      base.Depthwise(
+        self.targets,
+        self.kernel,
+        self.stride,
+        dilation=2,
+        relu=True,
+        name="depthwise",
+      ),
+      base.Pointwise(self.targets, self.features, name="pointwise"),
+      base.BatchNorm(self.settings.affine, name="norm"),
+      x,
+      train=train,
+    )
 
 
 class DenseConv(nn.Module):

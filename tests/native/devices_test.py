@@ -20,6 +20,9 @@ def gradients(x, kernel):
         x, kernel, stride=1, dilation=2, relu=True)
     statistics = jnp.zeros((1, 9)), jnp.ones((1, 9))
     x, mean, var = lowering.normalize(x, *statistics, eps=1e-5, momentum=0.9)
+    x, mean, var = lowering.separable_norm(
+        x, kernel, matrix, mean, var, stride=1, dilation=1, eps=1e-5,
+        momentum=0.9)
     x = lowering.max_pool(x[0], stride=2)
     return jnp.sin(x).sum(), (mean, var)
   return jax.value_and_grad(loss, (0, 1), has_aux=True)(x, kernel)
@@ -30,6 +33,7 @@ def flatten(tree):
 mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
 random = np.random.default_rng(0)
 kernel = jnp.asarray(random.normal(size=(1, 3, 3, 9)), jnp.float32)
+matrix = jnp.asarray(random.normal(size=(1, 9, 9)), jnp.float32)
 report = {}
 for batch in (8, 6):
   x = jnp.asarray(random.normal(3, 1, (1, batch, 5, 4, 9)), jnp.float32)
