@@ -14,11 +14,11 @@ def get_config() -> config.Config:
   return config.Config(
     name="darts_cifar10_small",
     data=config.DataConfig(source="cifar10", limit=10_000),
-    search=config.SearchConfig(cells=5, channels=8, epochs=3, arch_lr=3e-3),
+    search=config.SearchConfig(cells=5, channels=8, epochs=2, arch_lr=3e-3),
     evaluate=config.EvaluateConfig(
       cells=5,
       channels=16,
-      epochs=12,
+      epochs=6,
       batch_size=64,
       lr=0.05,
       cutout=0,

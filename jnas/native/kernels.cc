@@ -192,7 +192,7 @@ ffi::Error ConvolveHandler(ffi::ThreadPool pool, In x, In kernel, Rest rest,
     const Depthwise<T> d = {shape,           Data<T>(x), Data<T>(*y),
                             Data<T>(kernel), static_cast<const T*>(gate),
                             nullptr};
-    ParallelFor(pool, d.sources * d.batch * d.bands,
+    ParallelFor(pool, d.sources * d.batch * d.bands, d.work(),
                 [&](int64_t i) { KernelsOf<T>().convolve(d, i); });
   });
 }
@@ -214,7 +214,7 @@ ffi::Error InputGradientHandler(ffi::ThreadPool pool, In kernel, In g,
     const Depthwise<T> d = {shape,           Data<T>(*dx), Data<T>(g),
                             Data<T>(kernel), static_cast<const T*>(gate),
                             nullptr};
-    ParallelFor(pool, d.sources * d.batch * d.bands,
+    ParallelFor(pool, d.sources * d.batch * d.bands, d.work(),
                 [&](int64_t i) { KernelsOf<T>().input_gradient(d, i); });
   });
 }
@@ -226,7 +226,7 @@ void AddBlocks(ffi::ThreadPool& pool, int64_t blocks,
   const int64_t size = total.element_count();
   const float* from = Data<float>(partial);
   float* to = Data<float>(total);
-  ParallelFor(pool, DivideUp(size, kChunk), [&](int64_t chunk) {
+  ParallelFor(pool, DivideUp(size, kChunk), blocks * size, [&](int64_t chunk) {
     const int64_t begin = chunk * kChunk;
     const int64_t end = std::min(begin + kChunk, size);
     std::fill(to + begin, to + end, 0.0f);
@@ -260,7 +260,7 @@ ffi::Error KernelGradientHandler(ffi::ThreadPool pool, In x, In g, Rest rest,
     using T = decltype(zero);
     const Depthwise<T> d = {shape,   Data<T>(x),                  Data<T>(g),
                             nullptr, static_cast<const T*>(gate), sums};
-    ParallelFor(pool, d.sources * d.image_blocks,
+    ParallelFor(pool, d.sources * d.image_blocks, d.work(),
                 [&](int64_t i) { KernelsOf<T>().kernel_gradient(d, i); });
   });
   if (wrong_type.failure()) return wrong_type;
@@ -308,7 +308,7 @@ ffi::Error RunPool(ffi::ThreadPool& pool, const ffi::AnyBuffer& x,
     const Pool<T> p = {shape, Data<T>(x), Data<T>(y),
                        winner ? Data<uint8_t>(*winner) : nullptr};
     ParallelFor(pool, p.batch * (over_input ? p.height : p.out_height),
-                [&](int64_t i) { select(KernelsOf<T>())(p, i); });
+                p.work(), [&](int64_t i) { select(KernelsOf<T>())(p, i); });
   });
 }
 
@@ -410,7 +410,7 @@ void JoinMoments(const NormalizeShape& d, const float* partial, float* mean,
 template <typename T>
 void ComputeMoments(ffi::ThreadPool& pool, const Normalize<T>& d, float* mean,
                     float* var) {
-  ParallelFor(pool, d.stacked * d.blocks,
+  ParallelFor(pool, d.stacked * d.blocks, d.work(),
               [&](int64_t i) { KernelsOf<T>().moments(d, i); });
   JoinMoments(d, d.partial, mean, var);
 }
@@ -466,7 +466,7 @@ ffi::Error NormalizeHandler(ffi::ThreadPool pool, In x, In running_mean,
     d.eps = eps;
     ComputeMoments(pool, d, Data<float>(*mean), Data<float>(*var));
     moving.Apply(d.mean, d.var, d.stacked * d.channels);
-    ParallelFor(pool, d.stacked * d.blocks,
+    ParallelFor(pool, d.stacked * d.blocks, d.work(),
                 [&](int64_t i) { KernelsOf<T>().standardize(d, i); });
   });
 }
@@ -506,7 +506,7 @@ ffi::Error StandardizeHandler(ffi::ThreadPool pool, In x, In mean, In var,
     const Normalize<T> d = {shape,   Data<T>(x),       nullptr,
                             Data<T>(*y), nullptr,      Data<float>(mean),
                             nullptr, Data<float>(var), eps};
-    ParallelFor(pool, d.stacked * d.blocks,
+    ParallelFor(pool, d.stacked * d.blocks, d.work(),
                 [&](int64_t i) { KernelsOf<T>().standardize(d, i); });
   });
 }
@@ -515,7 +515,7 @@ ffi::Error StandardizeHandler(ffi::ThreadPool pool, In x, In mean, In var,
 template <typename T>
 void ComputeProducts(ffi::ThreadPool& pool, const Normalize<T>& d, float* mean,
                      float* second) {
-  ParallelFor(pool, d.stacked * d.blocks,
+  ParallelFor(pool, d.stacked * d.blocks, d.work(),
               [&](int64_t i) { KernelsOf<T>().products(d, i); });
   const int64_t channels = d.channels;
   Scratch scratch;
@@ -555,7 +555,7 @@ ffi::Error ProjectHandler(ffi::ThreadPool pool, In t, In y, In var, Out out,
                             Data<float>(var),
                             eps};
     ComputeProducts(pool, d, Data<float>(*mean), Data<float>(*second));
-    ParallelFor(pool, d.stacked * d.blocks,
+    ParallelFor(pool, d.stacked * d.blocks, d.work(),
                 [&](int64_t i) { KernelsOf<T>().project(d, i); });
   });
 }
@@ -591,7 +591,7 @@ ffi::Error SubtractHandler(ffi::ThreadPool pool, In t, In y, In mean,
         shape,   Data<T>(t),        Data<T>(y),          Data<T>(*out),
         nullptr, Data<float>(mean), Data<float>(second), Data<float>(var),
         eps};
-    ParallelFor(pool, d.stacked * d.blocks,
+    ParallelFor(pool, d.stacked * d.blocks, d.work(),
                 [&](int64_t i) { KernelsOf<T>().project(d, i); });
   });
 }
@@ -651,7 +651,7 @@ ffi::Error SeparateHandler(ffi::ThreadPool pool, In x, In kernel, In matrix,
     d.y = Data<T>(*y);
     d.partial = Data<float>(*partial);
     if (y->element_count() > 0) {
-      ParallelFor(pool, d.sources * d.batch,
+      ParallelFor(pool, d.sources * d.batch, d.work(),
                   [&](int64_t i) { KernelsOf<T>().separate(d, i); });
     }
     JoinMoments(images, d.partial, Data<float>(*mean), Data<float>(*var));
@@ -660,7 +660,7 @@ ffi::Error SeparateHandler(ffi::ThreadPool pool, In x, In kernel, In matrix,
     const Normalize<T> n = {norm,    d.y,                nullptr,
                             d.y,     nullptr,            Data<float>(*mean),
                             nullptr, Data<float>(*var), eps};
-    ParallelFor(pool, n.stacked * n.blocks,
+    ParallelFor(pool, n.stacked * n.blocks, n.work(),
                 [&](int64_t i) { KernelsOf<T>().standardize(n, i); });
   });
 }
@@ -737,7 +737,7 @@ ffi::Error SeparateBackHandler(ffi::ThreadPool pool, In x, In kernel,
     d.var = n.var;
     d.eps = eps;
     if (dx->element_count() > 0) {
-      ParallelFor(pool, d.sources * d.image_blocks,
+      ParallelFor(pool, d.sources * d.image_blocks, d.work(),
                   [&](int64_t i) { KernelsOf<T>().separate_back(d, i); });
     }
     AddBlocks(pool, shape.image_blocks, *sums, *gradients);

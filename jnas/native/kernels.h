@@ -28,6 +28,11 @@ struct DepthwiseShape {
   int64_t image_blocks;      // KernelGradient: of a source's images
 
   int64_t padding() const { return dilation * (taps / 2); }
+  int64_t places() const {
+    return targets * batch * out_height * out_width * channels;
+  }
+  // Multiplications, as for the other shapes: see ParallelFor.
+  int64_t work() const { return places() * taps * taps; }
 };
 
 // Where `gate`, if there is one, is 0 or less, x counts as 0 and the gradient
@@ -59,11 +64,16 @@ struct Separable : DepthwiseShape {
   float eps;
 
   int64_t num_weights() const { return (taps * taps + features) * channels; }
+  int64_t work() const { return places() * (taps * taps + features); }
 };
 
 // 3x3 windows, one cell of padding: x [B, H, W, C], y [B, OH, OW, C].
 struct PoolShape {
   int64_t batch, height, width, channels, out_height, out_width, stride;
+
+  int64_t work() const {
+    return 9 * batch * out_height * out_width * channels;
+  }
 };
 
 template <typename T>
@@ -77,6 +87,9 @@ struct Pool : PoolShape {
 struct NormalizeShape {
   int64_t stacked, positions, channels;
   int64_t blocks;  // of a stacked image's positions
+
+  // What is read once or twice costs more than a multiplication.
+  int64_t work() const { return 8 * stacked * positions * channels; }
 };
 
 template <typename T>

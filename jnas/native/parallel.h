@@ -54,11 +54,17 @@ class Loop {
   std::condition_variable finished_;
 };
 
+// What a thread has to do, in multiplications or so, to be worth its waking.
+inline constexpr int64_t kWorthwhile = 100'000;
+
 // Calls body(i) for every i < count. Which thread runs which i is left to
-// chance: the body must write to places that depend on i alone.
+// chance: the body must write to places that depend on i alone. `work` is the
+// number of multiplications in all: little is done without other threads.
 template <typename Body>
-void ParallelFor(xla::ffi::ThreadPool& pool, int64_t count, Body body) {
-  int64_t threads = std::min<int64_t>(pool.num_threads(), count);
+void ParallelFor(xla::ffi::ThreadPool& pool, int64_t count, int64_t work,
+                 Body body) {
+  int64_t threads = std::min(count, work / kWorthwhile);
+  if (threads > 1) threads = std::min(threads, pool.num_threads());
   if (threads <= 1) {
     for (int64_t i = 0; i < count; ++i) body(i);
     return;
