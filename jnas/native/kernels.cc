@@ -649,12 +649,12 @@ ffi::Error SeparateHandler(ffi::ThreadPool pool, In x, In kernel, In matrix,
     d.kernel = Data<T>(kernel);
     d.matrix = Data<T>(matrix);
     d.y = Data<T>(*y);
-    d.partial = Data<float>(*partial);
+    d.moments = Data<float>(*partial);
     if (y->element_count() > 0) {
       ParallelFor(pool, d.sources * d.batch, d.work(),
                   [&](int64_t i) { KernelsOf<T>().separate(d, i); });
     }
-    JoinMoments(images, d.partial, Data<float>(*mean), Data<float>(*var));
+    JoinMoments(images, d.moments, Data<float>(*mean), Data<float>(*var));
     moving.Apply(Data<float>(*mean), Data<float>(*var),
                  norm.stacked * norm.channels);
     const Normalize<T> n = {norm,    d.y,                nullptr,
@@ -665,11 +665,23 @@ ffi::Error SeparateHandler(ffi::ThreadPool pool, In x, In kernel, In matrix,
   });
 }
 
+// A gradient of this shape, and what each block of images has to it.
+ffi::Error CheckSums(const char* whose, const ffi::AnyBuffer& gradient,
+                     const ffi::AnyBuffer& sums, Shape shape, int64_t blocks) {
+  const std::string name = std::string(whose) + " gradient";
+  JNAS_RETURN_IF_ERROR(CheckType(name.c_str(), gradient, ffi::F32));
+  JNAS_RETURN_IF_ERROR(CheckShape(name.c_str(), gradient, shape));
+  shape.insert(shape.begin(), blocks);
+  JNAS_RETURN_IF_ERROR(CheckType("the partial sums", sums, ffi::F32));
+  return CheckShape("the partial sums", sums, shape);
+}
+
 ffi::Error SeparateBackHandler(ffi::ThreadPool pool, In x, In kernel,
                                In matrix, In y, In var, In g, Out dx,
-                               Out gradients, Out sums, Out transposed,
-                               Out mean, Out second, Out partial,
-                               int64_t stride, int64_t dilation, float eps) {
+                               Out dkernel, Out dmatrix, Out kernel_sums,
+                               Out matrix_sums, Out transposed, Out mean,
+                               Out second, Out partial, int64_t stride,
+                               int64_t dilation, float eps) {
   DepthwiseShape shape = {};
   NormalizeShape norm;
   JNAS_RETURN_IF_ERROR(DescribeSeparable(x, kernel, matrix, y, stride,
@@ -685,21 +697,19 @@ ffi::Error SeparateBackHandler(ffi::ThreadPool pool, In x, In kernel,
   JNAS_RETURN_IF_ERROR(CheckShape("the transposed", *transposed,
                                   {shape.targets, norm.channels,
                                    shape.channels}));
-  JNAS_RETURN_IF_ERROR(CheckType("the sums", *sums, ffi::F32));
-  JNAS_RETURN_IF_ERROR(CheckType("the gradients", *gradients, ffi::F32));
-  JNAS_RETURN_IF_ERROR(CheckRank("the sums", *sums, 3));
-  const int64_t num_weights =
-      (shape.taps * shape.taps + norm.channels) * shape.channels;
   // Without room for them, the gradients of the weights are not wanted.
-  const bool is_complete = gradients->element_count() > 0;
-  shape.image_blocks = ShapeOf(*sums)[0];
+  const bool is_complete = dkernel->element_count() > 0;
+  const int64_t targets = is_complete ? shape.targets : 0;
+  JNAS_RETURN_IF_ERROR(CheckRank("the kernel's sums", *kernel_sums, 5));
+  shape.image_blocks = ShapeOf(*kernel_sums)[0];
+  const Shape kernel_shape = {targets, shape.taps, shape.taps, shape.channels};
+  const Shape matrix_shape = {targets, shape.channels, norm.channels};
   JNAS_RETURN_IF_ERROR(
-      CheckShape("the gradients", *gradients,
-                 {is_complete ? shape.targets : 0, num_weights}));
+      CheckSums("the kernel's", *dkernel, *kernel_sums, kernel_shape,
+                shape.image_blocks));
   JNAS_RETURN_IF_ERROR(
-      CheckShape("the sums", *sums,
-                 {shape.image_blocks, is_complete ? shape.targets : 0,
-                  num_weights}));
+      CheckSums("the matrix's", *dmatrix, *matrix_sums, matrix_shape,
+                shape.image_blocks));
   return ForType(x, [&](auto zero) {
     using T = decltype(zero);
     Normalize<T> n = {norm,
@@ -731,7 +741,8 @@ ffi::Error SeparateBackHandler(ffi::ThreadPool pool, In x, In kernel,
     d.y = Data<T>(y);
     d.g = Data<T>(g);
     d.dx = Data<T>(*dx);
-    d.partial = is_complete ? Data<float>(*sums) : nullptr;
+    d.dkernel = is_complete ? Data<float>(*kernel_sums) : nullptr;
+    d.dmatrix = is_complete ? Data<float>(*matrix_sums) : nullptr;
     d.mean = n.mean;
     d.second = n.second;
     d.var = n.var;
@@ -740,7 +751,8 @@ ffi::Error SeparateBackHandler(ffi::ThreadPool pool, In x, In kernel,
       ParallelFor(pool, d.sources * d.image_blocks, d.work(),
                   [&](int64_t i) { KernelsOf<T>().separate_back(d, i); });
     }
-    AddBlocks(pool, shape.image_blocks, *sums, *gradients);
+    AddBlocks(pool, shape.image_blocks, *kernel_sums, *dkernel);
+    AddBlocks(pool, shape.image_blocks, *matrix_sums, *dmatrix);
   });
 }
 
@@ -846,7 +858,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(
     jnas_separate_back, jnas::SeparateBackHandler,
     JNAS_BIND(JNAS_ARG JNAS_ARG JNAS_ARG JNAS_ARG JNAS_ARG JNAS_ARG JNAS_RET
                   JNAS_RET JNAS_RET JNAS_RET JNAS_RET JNAS_RET JNAS_RET
-                      JNAS_WINDOW JNAS_EPS));
+                      JNAS_RET JNAS_RET JNAS_WINDOW JNAS_EPS));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(jnas_moments, jnas::MomentsHandler,
                               JNAS_BIND(JNAS_ARG JNAS_RET JNAS_RET JNAS_RET));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(

@@ -55,15 +55,15 @@ struct Separable : DepthwiseShape {
   const T* kernel;
   const T* matrix;
   T* y;
-  float* partial;  // forwards the moments of an image, [T, B, 2, D]; backwards
-                   // [image_blocks, T, k * k * C + C * D], none if not wanted
+  float* moments;  // of each image, [T, B, 2, D]: forwards only
   const T* g;      // this and what follows: backwards only
   T* dx;
+  float* dkernel;  // [image_blocks, T, k, k, C], none if not wanted
+  float* dmatrix;  // [image_blocks, T, C, D], likewise
   const T* transposed;               // [T, D, C]
   const float *mean, *second, *var;  // [T, D]: of g, of g * y, of the norm
   float eps;
 
-  int64_t num_weights() const { return (taps * taps + features) * channels; }
   int64_t work() const { return places() * (taps * taps + features); }
 };
 

@@ -159,7 +159,7 @@ void Separate(const Separable<T>& d, int64_t index) {
     });
     T* y = d.y + (target * d.batch + image) * pixels * d.features;
     float* moments =
-        d.partial + (target * d.batch + image) * 2 * d.features;
+        d.moments + (target * d.batch + image) * 2 * d.features;
     ForEachBlock(d.features, [&](auto block) {
       using Block = decltype(block);
       constexpr int N = Block::kVectors;
@@ -272,18 +272,23 @@ void SeparateBack(const Separable<T>& d, int64_t index) {
   float* weights = scratch.Take<float>(d.features * kChannelBlock);
   float* tile = scratch.Take<float>(tile_size);
   float* dx = scratch.Take<float>(x_pixels * x_step);
-  float* sums = nullptr;
-  if (d.partial != nullptr) {
-    sums = d.partial +
-           (image_block * d.targets + source * multiplier) * d.num_weights();
-    std::memset(sums, 0, multiplier * d.num_weights() * sizeof(float));
+  const bool is_complete = d.dkernel != nullptr;
+  const int64_t first = image_block * d.targets + source * multiplier;
+  const int64_t kernel_size = num_taps * d.channels;
+  const int64_t matrix_size = d.channels * d.features;
+  float *dkernel = nullptr, *dmatrix = nullptr;
+  if (is_complete) {
+    dkernel = d.dkernel + first * kernel_size;
+    dmatrix = d.dmatrix + first * matrix_size;
+    std::memset(dkernel, 0, multiplier * kernel_size * sizeof(float));
+    std::memset(dmatrix, 0, multiplier * matrix_size * sizeof(float));
   }
   for (int64_t i = images.begin; i < images.end; ++i) {
     const int64_t image = source * d.batch + i;
-    if (sums != nullptr) ReadInput(d, in, image);
+    if (is_complete) ReadInput(d, in, image);
     for (int64_t m = 0; m < multiplier; ++m) {
       const int64_t target = source * multiplier + m;
-      const T* kernel = d.kernel + target * num_taps * d.channels;
+      const T* kernel = d.kernel + target * kernel_size;
       ProjectImage(d, target, i, g, g_step);
       ForEachBlock(d.channels, [&](auto block) {
         using Block = decltype(block);
@@ -302,13 +307,12 @@ void SeparateBack(const Separable<T>& d, int64_t index) {
                                     d.features, weights, inside + h * pitch,
                                     kLanes, d.out_width);
         }
-        if (sums != nullptr) {
-          float* to = sums + m * d.num_weights();
+        if (is_complete) {
           taps.count = num_taps;
           Filter(block, d, in, target, taps, filtered, kLanes);
           AddMatrixGradient(
               d, block.count, filtered, kLanes, g, g_step,
-              to + num_taps * d.channels + block.begin * d.features);
+              dmatrix + m * matrix_size + block.begin * d.features);
           const int64_t in_pitch = in.columns.size() * kLanes;
           const Pixels pixels = {in.tiles + block.begin * in.pixels(),
                                  inside,
@@ -318,8 +322,8 @@ void SeparateBack(const Separable<T>& d, int64_t index) {
                                  kLanes,
                                  d.out_height,
                                  d.out_width};
-          Accumulate(block, num_taps, pixels, taps.offsets, to + block.begin,
-                     d.channels);
+          Accumulate(block, num_taps, pixels, taps.offsets,
+                     dkernel + m * kernel_size + block.begin, d.channels);
         }
         GatherGradient(block, d, kernel, phases, tile, pitch, taps,
                        dx + block.begin, x_step, d.height, m > 0);

@@ -133,17 +133,16 @@ def _pull_native(
 ):
   del mesh_axes
   targets, channels, features = matrix.shape
+  blocks = min(x.shape[1], _MOST_IMAGE_BLOCKS)
   # Where only the images' gradient is wanted, there is no room for the others.
   stacked = targets if any(wanted[1:]) else 0
-  filters = kernel.shape[1] ** 2 * channels
-  gradients = (stacked, filters + channels * features)
-  sums = (min(x.shape[1], _MOST_IMAGE_BLOCKS), *gradients)
-  dx, dw, *_ = library.call(
+  weights = [(stacked, *a.shape[1:]) for a in (kernel, matrix)]
+  dx, *dw = library.call(
     "jnas_separate_back",
     [
       (x.shape, x.dtype),
-      (gradients, jnp.float32),
-      (sums, jnp.float32),
+      *((shape, jnp.float32) for shape in weights),
+      *(((blocks, *shape), jnp.float32) for shape in weights),
       ((targets, features, channels), x.dtype),
       (var.shape, jnp.float32),
       (var.shape, jnp.float32),
@@ -152,12 +151,8 @@ def _pull_native(
     *(x, kernel, matrix, y, var, g),
     **settings,
   )
-  found = dx, None, None
-  if stacked:
-    dw = dw.astype(x.dtype)
-    dk, dm = dw[:, :filters], dw[:, filters:]
-    found = dx, dk.reshape(kernel.shape), dm.reshape(matrix.shape)
-  return list(_choose(found, wanted))
+  dkernel, dmatrix = (a.astype(x.dtype) for a in dw[:2])
+  return list(_choose((dx, dkernel, dmatrix), wanted))
 
 
 # The primitives and their rules.

@@ -133,13 +133,15 @@ def test_weights_for_each_example_equal_one_example_at_a_time(tiny):
     for name, leaf in weights.items()
   }
   together = apply(variables, images, each)
+  # Statistics that were never fitted: logits in the hundreds, rounded so.
+  atol = 1e-6 * float(jnp.abs(together).max())
   for index in range(3):
     alone = apply(
       variables,
       images[index : index + 1],
       {name: leaf[index] for name, leaf in each.items()},
     )
-    np.testing.assert_allclose(together[index], alone[0], rtol=2e-6)
+    np.testing.assert_allclose(together[index], alone[0], atol=atol)
 
 
 @pytest.mark.parametrize(
