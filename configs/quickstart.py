@@ -2,7 +2,8 @@
 
 Data: fashion_mnist_mini, 4,000 + 1,000 real images inside the package.
 Differs from the paper: everything is small, images are 28x28, and the recipe
-of the retraining is for a short schedule (no cutout, drop-path or auxiliary head).
+of the retraining is for a short schedule (no cutout, drop-path or auxiliary
+head).
 
 Command: jnas run --config configs/quickstart.py
 """
