@@ -68,12 +68,28 @@ class SearchConfig:
     stem: "cifar" keeps the resolution, "imagenet" divides it by 8.
     epochs: passes over the half of the images that fits the weights.
     batch_size: images a step, over all devices.
+    scheme: how weights and architecture are updated: "bilevel" (each on a
+      split of its own), "second_order" (through a virtual step of the
+      weights), "single_level" (both on the training images), "frozen" (the
+      architecture stays as it is); "default" is the method's own.
+    hessian: how the second order is computed, "exact" or by the paper's
+      "finite_difference".
+    optimizer: of the weights, "sgd" or "adam".
     lr: learning rate of the weights in the first epoch.
-    lr_min: learning rate that the cosine ends at.
+    lr_min: learning rate that a cosine or linear schedule ends at.
+    schedule: of the learning rate, "cosine", "linear" or "exponential".
+    lr_decay: factor an epoch of the exponential schedule.
     momentum: of the weights' SGD.
     weight_decay: of the weights, added to their gradient.
     clip_norm: largest global norm of the weights' gradient.
+    drop_path: probability of dropping a mixed edge for an image.
+    drop_skip: probability of dropping an element of a skip connection's
+      output in the first epoch; it falls linearly to 0.
+    arch_warmup: epochs before the architecture moves.
     arch_lr: learning rate of the architecture's Adam.
+    arch_lr_share: share of arch_lr that a cosine ends at; 1 for a constant.
+    arch_clip_norm: largest global norm of the architecture's gradient; 0 for
+      no limit.
     arch_beta1: decay of Adam's first moment.
     arch_beta2: decay of Adam's second moment.
     arch_weight_decay: of the architecture, added to its gradient.
@@ -88,18 +104,61 @@ class SearchConfig:
   stem: Literal["cifar", "imagenet"] = "cifar"
   epochs: int = 50
   batch_size: int = 64
+  scheme: Literal[
+    "default", "bilevel", "second_order", "single_level", "frozen"
+  ] = "default"
+  hessian: Literal["exact", "finite_difference"] = "exact"
+  optimizer: Literal["sgd", "adam"] = "sgd"
   lr: float = 0.025
   lr_min: float = 0.0
+  schedule: Literal["cosine", "linear", "exponential"] = "cosine"
+  lr_decay: float = 0.97
   momentum: float = 0.9
   weight_decay: float = 3e-4
   clip_norm: float = 5.0
+  drop_path: float = 0.0
+  drop_skip: float = 0.0
+  arch_warmup: int = 0
   arch_lr: float = 3e-4
+  arch_lr_share: float = 1.0
+  arch_clip_norm: float = 0.0
   arch_beta1: float = 0.5
   arch_beta2: float = 0.999
   arch_weight_decay: float = 1e-3
   arch_moves_statistics: bool = False
   valid_every: int = 1
   checkpoint_seconds: float = 60.0
+
+
+@dataclasses.dataclass(frozen=True)
+class SupernetConfig:
+  """What the supernet computes besides mixing every operation.
+
+  Attributes:
+    engine: cells that mix all operations; the others are Transit-cells, which
+      compute the derived cell alone: "all", the "first" or "last" of each cell
+      type, or the first "half".
+    transit: how Transit-cells skip what they do not use: "switch" within one
+      compiled program, "mask" by zero weights (slow, the reference), or
+      "recompile" for each new derived cell.
+    share_features: whether an operation on a node has one set of weights for
+      all edges that leave the node.
+    bottleneck: ratio by which channels shrink before the operations; 1 for no
+      bottleneck.
+    partial_channels: 1/k of the channels pass through the operations, the
+      others around them; 1 for all.
+    remat: what is computed again for the gradient instead of stored: "none",
+      each "cell" or each "op".
+    dtype: of activations; weights and statistics are float32.
+  """
+
+  engine: Literal["all", "first", "last", "half"] = "all"
+  transit: Literal["switch", "mask", "recompile"] = "switch"
+  share_features: bool = False
+  bottleneck: int = 1
+  partial_channels: int = 1
+  remat: Literal["none", "cell", "op"] = "none"
+  dtype: Literal["float32", "bfloat16"] = "float32"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,8 +171,11 @@ class EvaluateConfig:
     stem: "cifar" keeps the resolution, "imagenet" divides it by 8.
     epochs: passes over all training images.
     batch_size: images a step, over all devices.
+    optimizer: "sgd" or "adam".
     lr: learning rate in the first epoch.
-    lr_min: learning rate that the cosine ends at.
+    lr_min: learning rate that a cosine or linear schedule ends at.
+    schedule: of the learning rate, "cosine", "linear" or "exponential".
+    lr_decay: factor an epoch of the exponential schedule.
     momentum: of SGD.
     weight_decay: added to the gradient.
     clip_norm: largest global norm of the gradient.
@@ -133,8 +195,11 @@ class EvaluateConfig:
   stem: Literal["cifar", "imagenet"] = "cifar"
   epochs: int = 600
   batch_size: int = 96
+  optimizer: Literal["sgd", "adam"] = "sgd"
   lr: float = 0.025
   lr_min: float = 0.0
+  schedule: Literal["cosine", "linear", "exponential"] = "cosine"
+  lr_decay: float = 0.97
   momentum: float = 0.9
   weight_decay: float = 3e-4
   clip_norm: float = 5.0
@@ -157,6 +222,7 @@ class Config:
     space: name of the search space, or a dotted path "package.module:NAME".
     method: the search method.
     data: the images.
+    supernet: what the supernet computes.
     search: the search.
     evaluate: the training of the derived network.
   """
@@ -166,14 +232,30 @@ class Config:
   space: str = "darts"
   method: MethodConfig = dataclasses.field(default_factory=MethodConfig)
   data: DataConfig = dataclasses.field(default_factory=DataConfig)
+  supernet: SupernetConfig = dataclasses.field(default_factory=SupernetConfig)
   search: SearchConfig = dataclasses.field(default_factory=SearchConfig)
   evaluate: EvaluateConfig = dataclasses.field(default_factory=EvaluateConfig)
 
 
-_RECORDS = (Config, MethodConfig, DataConfig, SearchConfig, EvaluateConfig)
+_SECTIONS = {
+  "method": MethodConfig,
+  "data": DataConfig,
+  "supernet": SupernetConfig,
+  "search": SearchConfig,
+  "evaluate": EvaluateConfig,
+}
+_RECORDS = (Config, *_SECTIONS.values())
 
 # Smallest and largest value of each numeric field; `>` excludes the bound.
-_AT_LEAST_1 = ("epochs", "batch_size", "valid_every", "channels", "cells")
+_AT_LEAST_1 = (
+  "epochs",
+  "batch_size",
+  "valid_every",
+  "channels",
+  "cells",
+  "bottleneck",
+  "partial_channels",
+)
 _AT_LEAST_0 = (
   "seed",
   "limit",
@@ -186,14 +268,17 @@ _AT_LEAST_0 = (
   "weight_decay",
   "arch_weight_decay",
   "arch_lr",
+  "arch_clip_norm",
+  "arch_warmup",
   "auxiliary_weight",
 )
-_ABOVE_0 = ("lr", "clip_norm", "checkpoint_seconds")
+_ABOVE_0 = ("lr", "lr_decay", "clip_norm", "checkpoint_seconds")
 _BELOW_1 = (
   "momentum",
   "arch_beta1",
   "arch_beta2",
   "drop_path",
+  "drop_skip",
   "label_smoothing",
 )
 
@@ -222,6 +307,11 @@ def check(config: Config) -> Config:
       raise ValueError(f"{name} is {value}; it must be above 0")
     if field in _BELOW_1 and not 0 <= value < 1:
       raise ValueError(f"{name} is {value}; it must be in 0 <= x < 1")
+  if not 0 <= config.search.arch_lr_share <= 1:
+    raise ValueError(
+      f"search.arch_lr_share is {config.search.arch_lr_share}; it must be in "
+      "0 <= x <= 1"
+    )
   if not 0 < config.data.valid_fraction < 1:
     raise ValueError(
       f"data.valid_fraction is {config.data.valid_fraction}; "
@@ -345,10 +435,7 @@ def from_dict(fields: dict[str, Any]) -> Config:
     config = Config(
       **{
         **fields,
-        "method": MethodConfig(**fields["method"]),
-        "data": DataConfig(**fields["data"]),
-        "search": SearchConfig(**fields["search"]),
-        "evaluate": EvaluateConfig(**fields["evaluate"]),
+        **{name: of(**fields[name]) for name, of in _SECTIONS.items()},
       }
     )
   except (TypeError, KeyError) as error:

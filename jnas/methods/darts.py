@@ -4,15 +4,13 @@ Source: DARTS (arXiv:1806.09055), Sec. 2; SPEC 3.1.
 """
 
 import dataclasses
-from collections.abc import Callable
 
-import jax
 import jax.numpy as jnp
 
 from jnas.functional import mixing, schedules
 from jnas.methods import base
 from jnas.spaces import Space
-from jnas.types import ArchParams, Array, CellWeights, PRNGKey, Progress
+from jnas.types import ArchParams, CellWeights, PRNGKey
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,79 +46,44 @@ def init(settings: Settings, key: PRNGKey, space: Space) -> ArchParams:
     key: consumed.
     space: the search space.
   """
-  keys = jax.random.split(key, len(space.cell_types))
-  shape = (len(space.edges), space.num_ops)
-  return {
-    cell_type: settings.init_scale * jax.random.normal(cell_key, shape)
-    for cell_type, cell_key in zip(space.cell_types, keys, strict=True)
-  }
+  return base.initial_logits(key, space, scale=settings.init_scale)
 
 
 def probs(
-  settings: Settings, arch: ArchParams, space: Space, progress: Progress
+  settings: Settings, arch: ArchParams, context: base.Context
 ) -> CellWeights:
   """Softmax of the logits of each edge.
 
-  Source: DARTS, Eq. (2).
+  Source: DARTS, Eq. (2); EnTranNAS, Eq. (5) for the temperature.
   """
   temperature = schedules.exponential(
-    progress.epoch,
+    context.progress.epoch,
     start=settings.temperature,
     decay=settings.temperature_decay,
   )
   return {
     cell_type: mixing.softmax_weights(
       arch[cell_type],
-      jnp.asarray(space.mask(cell_type)),
+      jnp.asarray(context.space.mask(cell_type)),
       temperature=temperature,
     )
-    for cell_type in space.cell_types
+    for cell_type in context.space.cell_types
   }
 
 
 def mix(
-  settings: Settings,
-  arch: ArchParams,
-  key: PRNGKey,
-  space: Space,
-  progress: Progress,
+  settings: Settings, arch: ArchParams, key: PRNGKey, context: base.Context
 ) -> CellWeights:
   """Mixing weights of a step: the probabilities themselves, nothing drawn."""
   del key
-  return probs(settings, arch, space, progress)
-
-
-def arch_objective(
-  settings: Settings,
-  arch: ArchParams,
-  key: PRNGKey,
-  space: Space,
-  progress: Progress,
-  loss_fn: Callable[[CellWeights], Array],
-) -> Array:
-  """Validation loss at the current weights; its gradient is first order.
-
-  Source: DARTS, Eq. (7) with xi = 0.
-
-  Args:
-    settings: the method's.
-    arch: logits of each cell type.
-    key: consumed.
-    space: the search space.
-    progress: how far the search has come.
-    loss_fn: mixing weights to the mean loss of a validation batch.
-
-  Returns:
-    `[]` the loss.
-  """
-  return loss_fn(mix(settings, arch, key, space, progress))
+  return probs(settings, arch, context)
 
 
 DARTS = base.Method(
   settings=Settings,
   init=init,
   mix=mix,
-  arch_objective=arch_objective,
   probs=probs,
   selector="magnitude",
+  authors={"search.lr_min": 0.001, "search.arch_moves_statistics": True},
 )

@@ -41,19 +41,25 @@ class Settings(NamedTuple):
 class Cost(NamedTuple):
   """Static cost of one application to one image.
 
-  Source: SPEC 2.10.
+  Source: SPEC 2.10; SNAS, Sec. 2.4 for the memory accesses.
 
   Attributes:
     params: trained numbers.
     madds: multiply-adds of convolutions and linear layers.
     norm_elements: outputs of batch norms.
     relu_elements: outputs of ReLUs.
+    pool_additions: additions or comparisons of pools, which `madds` leaves
+      out.
+    accesses: numbers that convolutions, pools and skip connections read and
+      write: input, output and kernel.
   """
 
   params: int = 0
   madds: int = 0
   norm_elements: int = 0
   relu_elements: int = 0
+  pool_additions: int = 0
+  accesses: int = 0
 
   def plus(self, *others: "Cost") -> "Cost":
     """The costs of several things together."""
@@ -320,6 +326,9 @@ def conv_cost(
 ) -> Cost:
   """Cost of a convolution without bias.
 
+  Source: SNAS, Sec. 2.4: `HW(I + O) + f k I O / g` memory accesses, H and W
+  those of the output.
+
   Args:
     output: its output's shape.
     kernel: (height, width).
@@ -327,7 +336,19 @@ def conv_cost(
       depthwise.
   """
   params = kernel[0] * kernel[1] * fan_in_channels * output.channels
-  return Cost(params=params, madds=params * output.height * output.width)
+  pixels = output.height * output.width
+  # A depthwise convolution reads as many channels as it writes.
+  read = output.channels if fan_in_channels == 1 else fan_in_channels
+  return Cost(
+    params=params,
+    madds=params * pixels,
+    accesses=pixels * (read + output.channels) + params,
+  )
+
+
+def copy_cost(output: Shape) -> Cost:
+  """Cost of reading and writing a tensor of this shape."""
+  return Cost(accesses=2 * output.height * output.width * output.channels)
 
 
 def strided(shape: Shape, stride: int) -> Shape:

@@ -44,9 +44,12 @@ class Pool(nn.Module):
 
 
 def _cost(shape: base.Shape, stride: int, settings: base.Settings) -> base.Cost:
+  output = base.strided(shape, stride)
+  elements = output.height * output.width * output.channels
+  cost = base.copy_cost(output).plus(base.Cost(pool_additions=9 * elements))
   if not settings.pool_norm:
-    return base.Cost()
-  return base.norm_cost(base.strided(shape, stride), settings)
+    return cost
+  return cost.plus(base.norm_cost(output, settings))
 
 
 MAX_POOL = base.Op(

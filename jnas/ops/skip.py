@@ -142,7 +142,7 @@ def _skip_cost(
   shape: base.Shape, stride: int, settings: base.Settings
 ) -> base.Cost:
   if stride == 1:
-    return base.Cost()
+    return base.copy_cost(shape)
   return reduce_cost(shape, shape.channels, settings)
 
 

@@ -17,7 +17,7 @@ from jnas.data.base import Dataset, Split
 from jnas.native import lowering
 from jnas.pipeline import display, evaluate, problem, search, stage
 from jnas.selection import random as random_selection
-from jnas.training import keys, memory, steps
+from jnas.training import keys, memory, steps, train_steps
 from jnas.training.keys import Stage
 
 
@@ -56,7 +56,7 @@ def run_step(config: configs.Config, *, repeats: int) -> dict[str, Any]:
     "architecture step",
     steps.make_arch_step(parts, base_key),
     state,
-    batch,
+    (batch, batch),
     repeats,
   )
   return {
@@ -99,7 +99,7 @@ def run_evaluate(config: configs.Config, *, repeats: int) -> dict[str, Any]:
   batch = train.first()
   step = measure(
     "training step",
-    steps.make_train_step(training, base_key),
+    train_steps.make_train_step(training, base_key),
     state,
     batch,
     repeats,

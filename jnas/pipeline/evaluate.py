@@ -24,7 +24,14 @@ from jnas.ops import Settings, draws
 from jnas.pipeline import epochs, folder, problem, stage
 from jnas.pipeline import search as search_stage
 from jnas.selection import random as random_selection
-from jnas.training import keys, memory, metrics, optim, preemption, steps
+from jnas.training import (
+  keys,
+  memory,
+  metrics,
+  optim,
+  preemption,
+  train_steps,
+)
 from jnas.training.keys import Purpose, Stage
 from jnas.training.state import TrainState
 
@@ -134,16 +141,16 @@ def _candidates(
 
 def make(
   found: problem.Problem, dataset: Dataset, net: derived.DerivedNet
-) -> steps.Training:
+) -> train_steps.Training:
   """The static parts of the training steps."""
   config = found.config.evaluate
   steps_per_epoch = loader.steps_per_epoch(
     found.info.num_train, config.batch_size
   )
-  return steps.Training(
+  return train_steps.Training(
     net=net,
     images=found.images(dataset, cutout=config.cutout),
-    params_tx=optim.sgd(config, steps_per_epoch=steps_per_epoch),
+    params_tx=optim.weights(config, steps_per_epoch=steps_per_epoch),
     drop_path=config.drop_path,
     auxiliary_weight=config.auxiliary_weight,
     label_smoothing=config.label_smoothing,
@@ -153,7 +160,7 @@ def make(
 
 
 def init_state(
-  training: steps.Training,
+  training: train_steps.Training,
   base_key: jax.Array,
   image_shape: tuple[int, int, int],
 ) -> TrainState:
@@ -273,7 +280,7 @@ def _train(
 
 
 def compile_programs(
-  training: steps.Training,
+  training: train_steps.Training,
   base_key: jax.Array,
   state: TrainState,
   batch: loader.Batch,
@@ -282,7 +289,7 @@ def compile_programs(
   """Compiles training step and test; also gives the largest peak memory."""
   train_step = stage.compile_step(
     f"training step ({name})",
-    steps.make_train_step(training, base_key),
+    train_steps.make_train_step(training, base_key),
     state,
     batch,
     donate_argnums=0,
@@ -292,7 +299,7 @@ def compile_programs(
   )
   evaluate = stage.compile_step(
     f"test ({name})",
-    steps.make_train_eval(training),
+    train_steps.make_train_eval(training),
     state.params,
     state.batch_stats,
     batch,

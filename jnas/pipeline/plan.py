@@ -10,7 +10,7 @@ from jnas.nets import count
 from jnas.pipeline import bench, problem, search, stage
 from jnas.pipeline import evaluate as evaluate_stage
 from jnas.selection import random as random_selection
-from jnas.training import keys, steps
+from jnas.training import keys, train_steps
 from jnas.training.keys import Stage
 
 
@@ -57,7 +57,8 @@ def _plan_search(found: problem.Problem) -> dict[str, Any]:
   batch = train.first()
   programs, peak_bytes = search.compile_programs(parts, base_key, state, batch)
   began = time.perf_counter()
-  state = programs.arch_step(state, batch)
+  if programs.arch_step is not None:
+    state = programs.arch_step(state, (batch, batch))
   state, loss = programs.weight_step(state, batch)
   jax.block_until_ready(loss)
   step_s = time.perf_counter() - began
@@ -92,7 +93,7 @@ def _plan_evaluate(found: problem.Problem) -> dict[str, Any]:
   batch = train.first()
   step = stage.compile_step(
     "training step",
-    steps.make_train_step(training, base_key),
+    train_steps.make_train_step(training, base_key),
     state,
     batch,
     donate_argnums=0,

@@ -11,17 +11,19 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 
 from jnas import config as configs
 from jnas import data, mistakes, registry
 from jnas.data.base import Dataset, DatasetInfo
 from jnas.genotype import Genotype, validate
-from jnas.methods import METHODS, Method
+from jnas.methods import METHODS, Method, Sizes
 from jnas.nets import derived, graph, heads, macro, supernet
+from jnas.nets import resources as tables
 from jnas.ops import OPS, Op
 from jnas.selection import SELECTORS, magnitude
 from jnas.spaces import SPACES, Space
-from jnas.training import sharding, steps
+from jnas.training import batches, sharding
 
 # Two-sided names that a genotype may use: the table's, and dotted paths.
 Selector = Callable[..., Genotype]
@@ -64,9 +66,9 @@ class Problem:
       return self.info.num_valid
     return self.info.num_train - self.num_train
 
-  def images(self, dataset: Dataset, *, cutout: int) -> steps.Images:
+  def images(self, dataset: Dataset, *, cutout: int) -> batches.Images:
     """How images become inputs."""
-    return steps.Images(
+    return batches.Images(
       mean=dataset.mean,
       std=dataset.std,
       crop_padding=self.config.data.crop_padding,
@@ -88,6 +90,7 @@ def prepare(config: configs.Config) -> Problem:
   for name in space.op_names:
     _check_op(name)
   settings = _method_settings(config.method, method)
+  _check_scheme(config, method, space)
   selector = _selector(config.method, method)
   info = data.describe(config.data.source, **_limits(config.data))
   side = min(info.image_shape[:2])
@@ -142,6 +145,30 @@ def search_net(problem: Problem) -> supernet.Supernet:
       f"{', '.join(sorted(wanted))} of {_NUM_INPUTS} inputs"
     )
   return supernet.build(space, plan)
+
+
+def scheme(found: Problem) -> str:
+  """How weights and architecture are updated."""
+  chosen = found.config.search.scheme
+  return found.method.schemes[0] if chosen == "default" else chosen
+
+
+def resources(found: Problem) -> dict[str, np.ndarray]:
+  """Costs of the supernet's connections, as `methods.Context` has them."""
+  return tables.resources(
+    found.space, search_plan(found), size=found.info.image_shape[:2]
+  )
+
+
+def sizes(found: Problem) -> Sizes:
+  """Costs of the derived network, linear in what is chosen."""
+  base, edges = tables.sizes(
+    found.space,
+    evaluate_plan(found),
+    size=found.info.image_shape[:2],
+    image_channels=found.info.image_shape[2],
+  )
+  return Sizes(base=base, edges=edges)
 
 
 def search_plan(problem: Problem) -> macro.MacroPlan:
@@ -291,6 +318,29 @@ def _check_batch(name: str, batch_size: int, available: int, use: str) -> None:
 
 def _check_op(name: str) -> None:
   registry.resolve(name, OPS, "operation", of=Op)
+
+
+def _check_scheme(config: configs.Config, method: Method, space: Space) -> None:
+  """Refuses what the method cannot do, with the reason."""
+  wanted = config.search.scheme
+  if wanted != "default" and wanted not in method.schemes:
+    raise ValueError(
+      f"search.scheme is {wanted!r}; {config.method.name} allows "
+      f"{', '.join(method.schemes)}"
+    )
+  chosen = method.schemes[0] if wanted == "default" else wanted
+  if chosen == "second_order" and config.search.optimizer != "sgd":
+    raise ValueError(
+      "search.scheme is 'second_order', whose virtual step is one of SGD; "
+      f"search.optimizer is {config.search.optimizer!r}"
+    )
+  if config.search.arch_warmup >= config.search.epochs and chosen != "frozen":
+    raise ValueError(
+      f"search.arch_warmup is {config.search.arch_warmup}; it must be below "
+      f"search.epochs, {config.search.epochs}, or the architecture never moves"
+    )
+  if method.needs is not None:
+    method.needs(space)
 
 
 def _selector(config: configs.MethodConfig, method: Method) -> Selector:

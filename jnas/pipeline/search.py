@@ -5,6 +5,7 @@ Source: DARTS, Algorithm 1; SPEC 3.0 and 3.1.
 
 import dataclasses
 import functools
+import itertools
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -15,9 +16,10 @@ import numpy as np
 
 from jnas import config as configs
 from jnas import genotype as genotypes
+from jnas import methods
 from jnas.data import loader
 from jnas.data.base import Dataset, Split
-from jnas.functional import mixing, schedules
+from jnas.functional import mixing
 from jnas.genotype import Genotype
 from jnas.nets import count
 from jnas.ops import draws
@@ -43,20 +45,39 @@ class SearchResult:
   summary: dict[str, Any]
 
 
+class Belief(NamedTuple):
+  """What a method believes at a step.
+
+  Attributes:
+    probs: what validation and entropy look at.
+    decided: what the selector reads.
+    transit: the derived cell as 0 and 1 where some cells compute it alone.
+    report: the method's own scalars.
+  """
+
+  probs: CellWeights
+  decided: CellWeights
+  transit: CellWeights | None
+  report: dict[str, Any]
+
+
 class Programs(NamedTuple):
   """Compiled steps of a search.
 
   Attributes:
-    arch_step: `(state, batch) -> state`.
+    arch_step: `(state, (train batch, valid batch)) -> state`; None where the
+      architecture does not move, or moves with the weights.
     weight_step: `(state, batch) -> (state, loss)`.
-    evaluate: `(params, batch_stats, weights, batch, mask) -> sums`.
-    probs: `(arch, step) -> CellWeights`, what the method believes.
+    evaluate: `(params, batch_stats, weights, transit, batch, mask) -> sums`.
+    believe: `(arch, memory, step) -> Belief`.
+    after_epoch: `(arch, memory, step) -> memory`.
   """
 
-  arch_step: Callable[..., SearchState]
+  arch_step: Callable[..., SearchState] | None
   weight_step: Callable[..., tuple[SearchState, jax.Array]]
   evaluate: Callable[..., metrics.MetricSums]
-  probs: Callable[..., CellWeights]
+  believe: Callable[..., Belief]
+  after_epoch: Callable[..., Any]
 
 
 def run(config: configs.Config, workdir: str | pathlib.Path) -> SearchResult:
@@ -100,11 +121,21 @@ def make(found: problem.Problem, dataset: Dataset) -> steps.Search:
     method=found.method,
     settings=found.settings,
     images=found.images(dataset, cutout=0),
-    params_tx=optim.sgd(config, steps_per_epoch=steps_per_epoch),
-    arch_tx=optim.adam_with_l2(config),
+    params_tx=optim.weights(config, steps_per_epoch=steps_per_epoch),
+    arch_tx=optim.architecture(config, steps_per_epoch=steps_per_epoch),
+    scheme=problem.scheme(found),
+    hessian=config.hessian,
+    unroll=optim.unroll(config, steps_per_epoch=steps_per_epoch),
+    has_transit=found.config.supernet.engine != "all",
+    arch_warmup=config.arch_warmup,
     arch_moves_statistics=config.arch_moves_statistics,
+    drop_path=config.drop_path,
+    drop_skip=config.drop_skip,
     num_epochs=config.epochs,
     steps_per_epoch=steps_per_epoch,
+    batch_size=config.batch_size,
+    resources=problem.resources(found),
+    sizes=problem.sizes(found),
   )
 
 
@@ -113,13 +144,15 @@ def init_state(
 ) -> SearchState:
   """The state before the first step."""
   space = search.space
-  shape = (len(space.edges), space.num_ops)
-  weights = {name: jnp.zeros(shape) for name in space.cell_types}
+  weights = {
+    name: jnp.zeros(space.mask(name).shape) for name in space.cell_types
+  }
   images = jnp.zeros((1, *image_shape))
+  options = {"transit": weights} if search.has_transit else {}
 
   def init(key: jax.Array) -> Any:
     streams = {"params": key, "noise": key}
-    return search.net.init(streams, images, weights, train=True)
+    return search.net.init(streams, images, weights, train=True, **options)
 
   variables = draws.initialize(init, keys.key_for(base_key, Purpose.INIT))
   arch = search.method.init(
@@ -132,6 +165,7 @@ def init_state(
     params_opt=jax.jit(search.params_tx.init)(variables["params"]),
     arch=arch,
     arch_opt=search.arch_tx.init(arch),
+    memory=search.method.init_memory(search.settings, space),
     sums=metrics.zero_sums(),
   )
 
@@ -158,13 +192,15 @@ def compile_programs(
   batch: loader.Batch,
 ) -> tuple[Programs, int]:
   """Compiles every step of a search; also gives the largest peak memory."""
-  arch_step = stage.compile_step(
-    "architecture step",
-    steps.make_arch_step(search, base_key),
-    state,
-    batch,
-    donate_argnums=0,
-  )
+  arch_step = None
+  if search.moves_arch:
+    arch_step = stage.compile_step(
+      "architecture step",
+      steps.make_arch_step(search, base_key),
+      state,
+      (batch, batch),
+      donate_argnums=0,
+    )
   weight_step = stage.compile_step(
     "weight step",
     steps.make_weight_step(search, base_key),
@@ -173,25 +209,41 @@ def compile_programs(
     donate_argnums=0,
   )
 
-  def probs(arch: Any, step: jax.Array) -> CellWeights:
-    return search.method.probs(
-      search.settings, arch, search.space, search.progress(step)
+  def believe(arch: Any, memory: Any, step: jax.Array) -> Belief:
+    context = search.context(memory, step)
+    settings = search.settings
+    return Belief(
+      probs=search.method.probs(settings, arch, context),
+      decided=methods.decide(search.method, settings, arch, context),
+      transit=search.transit(arch, context),
+      report=search.method.report(settings, arch, context),
     )
 
-  probs = jax.jit(probs)
+  def after_epoch(arch: Any, memory: Any, step: jax.Array) -> Any:
+    context = search.context(memory, step)
+    return search.method.after_epoch(search.settings, arch, context)
+
+  believe = jax.jit(believe)
   mask = jnp.ones(batch["labels"].shape, jnp.float32)
   mask = jax.device_put(mask, batch["labels"].sharding)
+  belief = believe(state.arch, state.memory, state.step)
   evaluate = stage.compile_step(
     "validation",
     steps.make_search_eval(search),
     state.params,
     state.batch_stats,
-    probs(state.arch, state.step),
+    belief.probs,
+    belief.transit,
     batch,
     mask,
   )
-  programs = Programs(arch_step, weight_step, evaluate, probs)
-  return programs, stage.peak_bytes(arch_step, weight_step, evaluate)
+  programs = Programs(
+    arch_step, weight_step, evaluate, believe, jax.jit(after_epoch)
+  )
+  compiled = [weight_step, evaluate]
+  if arch_step is not None:
+    compiled.append(arch_step)
+  return programs, stage.peak_bytes(*compiled)
 
 
 def _search(
@@ -213,25 +265,30 @@ def _search(
     search, base_key, state, train.first()
   )
 
-  def batches(epoch: int, start: int) -> Iterator[tuple[Any, Any]]:
+  def batches(epoch: int, start: int) -> Iterator[tuple[Any, Any, bool]]:
+    moves_arch = programs.arch_step is not None and epoch >= config.arch_warmup
     train_order, valid_order = _orders(
       search, base_key, epoch, [len(part) for part in splits], config.batch_size
     )
     return zip(
       train.batches(train_order, start=start),
       valid.batches(valid_order, start=start),
+      itertools.repeat(moves_arch, len(train_order) - start),
       strict=True,
     )
 
-  def advance(state: SearchState, both: Any) -> tuple[SearchState, jax.Array]:
-    train_batch, valid_batch = both
-    state = programs.arch_step(state, valid_batch)
+  def advance(state: SearchState, given: Any) -> tuple[SearchState, jax.Array]:
+    train_batch, valid_batch, moves_arch = given
+    if moves_arch and programs.arch_step is not None:
+      state = programs.arch_step(state, (train_batch, valid_batch))
     return programs.weight_step(state, train_batch)
 
   def finish(
     state: SearchState, epoch: int
   ) -> tuple[SearchState, dict[str, Any]]:
     record = _train_record(found, state, epoch)
+    memory = programs.after_epoch(state.arch, state.memory, state.step - 1)
+    state = state._replace(memory=memory)
     last = epoch == config.epochs - 1
     if last or (epoch + 1) % config.valid_every == 0:
       record |= _valid_record(found, programs, state, valid)
@@ -242,7 +299,7 @@ def _search(
     title=f"search {found.config.name}",
     num_epochs=config.epochs,
     steps_per_epoch=search.steps_per_epoch,
-    images_per_step=2 * config.batch_size,
+    images_per_step=(1 + search.moves_arch) * config.batch_size,
     batches=batches,
     advance=advance,
     finish=finish,
@@ -257,7 +314,7 @@ def _search(
     stop=stop,
     checkpoint_seconds=config.checkpoint_seconds,
   )
-  genotype = found.selector(_probs(programs, state), found.space)
+  genotype = found.selector(_belief(programs, state).decided, found.space)
   genotypes.save(
     run_folder.genotype,
     genotype,
@@ -324,9 +381,11 @@ def _header(found: problem.Problem) -> dict[str, Any]:
   }
 
 
-def _probs(programs: Programs, state: SearchState) -> CellWeights:
+def _belief(programs: Programs, state: SearchState) -> Belief:
   """What the method believed in the last step, on the host."""
-  return jax.device_get(programs.probs(state.arch, state.step - 1))
+  return jax.device_get(
+    programs.believe(state.arch, state.memory, state.step - 1)
+  )
 
 
 def _train_record(
@@ -334,17 +393,15 @@ def _train_record(
 ) -> dict[str, Any]:
   means = metrics.mean(state.sums)
   config = found.config.search
-  lr = schedules.cosine(
-    jnp.asarray(epoch),
-    start=config.lr,
-    end=config.lr_min,
-    num_epochs=config.epochs,
-  )
+  moving = epoch - config.arch_warmup
+  waits = moving < 0 or problem.scheme(found) == "frozen"
   return {
     "train_loss": means.loss,
     "train_accuracy": means.accuracy,
-    "weights_lr": float(lr),
-    "arch_lr": config.arch_lr,
+    "weights_lr": float(optim.weights_lr(config, jnp.asarray(epoch))),
+    "arch_lr": 0.0
+    if waits
+    else float(optim.arch_lr(config, jnp.asarray(moving))),
   }
 
 
@@ -355,20 +412,22 @@ def _valid_record(
   valid: stage.Placed,
 ) -> dict[str, Any]:
   """Supernet and child on the validation split, and what the cells hold."""
-  weights = _probs(programs, state)
-  genotype = found.selector(weights, found.space)
+  belief = _belief(programs, state)
+  weights = belief.probs
+  genotype = found.selector(belief.decided, found.space)
   child = magnitude.chosen_weights(genotype, found.space)
 
-  def measure(weights: Any) -> metrics.Means:
-    placed = jax.device_put(weights, state.step.sharding)
+  def measure(weights: Any, transit: Any) -> metrics.Means:
+    placed = jax.device_put((weights, transit), state.step.sharding)
     return stage.measure(
       functools.partial(
-        programs.evaluate, state.params, state.batch_stats, placed
+        programs.evaluate, state.params, state.batch_stats, *placed
       ),
       valid,
     )
 
-  supernet_means, child_means = measure(weights), measure(child)
+  supernet_means = measure(weights, belief.transit)
+  child_means = measure(child, None if belief.transit is None else child)
   cells = {"normal": genotype.normal, "reduce": genotype.reduce}
   counts = {name: op_counts(cells[name]) for name in found.space.cell_types}
   return {
@@ -383,6 +442,7 @@ def _valid_record(
       name: ops.get(SKIP, 0) / max(sum(ops.values()), 1)
       for name, ops in counts.items()
     },
+    **belief.report,
     "mixing": weights,
     "genotype": genotypes.to_dict(genotype),
   }

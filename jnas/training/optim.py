@@ -3,26 +3,53 @@
 Source: SPEC 3.0, "Optimiser semantics".
 """
 
+from collections.abc import Callable
+from typing import NamedTuple
+
+import chex
+import jax.numpy as jnp
 import optax
+from jax import flatten_util
 
 from jnas.config import EvaluateConfig, SearchConfig
 from jnas.functional import schedules
+from jnas.types import Array, PyTree
+
+# Decays of Adam on the weights.
+_ADAM = (0.9, 0.999)
 
 
-def sgd(
-  settings: SearchConfig | EvaluateConfig, *, steps_per_epoch: int
-) -> optax.GradientTransformation:
-  """SGD on the weights: clip, add weight decay, momentum, cosine rate.
+class Unroll(NamedTuple):
+  """The virtual step of second-order DARTS.
 
-  The rate is constant within an epoch; epoch 0 runs at the full rate.
-
-  Args:
-    settings: lr, lr_min, momentum, weight_decay, clip_norm, epochs.
-    steps_per_epoch: optimiser steps in an epoch.
+  Attributes:
+    learning_rate: of a step, xi.
+    momentum: mu.
+    weight_decay: of the weights.
   """
 
-  def learning_rate(count):
-    return weights_lr(settings, count // steps_per_epoch)
+  learning_rate: Callable[[Array], Array]
+  momentum: float
+  weight_decay: float
+
+
+def weights(
+  settings: SearchConfig | EvaluateConfig, *, steps_per_epoch: int
+) -> optax.GradientTransformation:
+  """The optimiser of the weights: clip, weight decay, SGD or Adam, rate.
+
+  Weight decay is added to the gradient, for Adam too. The rate is constant
+  within an epoch; epoch 0 runs at the full rate.
+
+  Args:
+    settings: optimizer, lr, lr_min, schedule, momentum, weight_decay,
+      clip_norm, epochs.
+    steps_per_epoch: optimiser steps in an epoch.
+  """
+  if settings.optimizer == "adam":
+    direction = optax.scale_by_adam(*_ADAM, eps=1e-8)
+  else:
+    direction = optax.trace(decay=settings.momentum)
 
   # One long vector instead of hundreds of leaves: a few instructions to
   # compile instead of a few for each leaf.
@@ -30,34 +57,97 @@ def sgd(
     optax.chain(
       optax.clip_by_global_norm(settings.clip_norm),
       optax.add_decayed_weights(settings.weight_decay),
-      optax.trace(decay=settings.momentum),
-      optax.scale_by_learning_rate(learning_rate),
+      direction,
+      optax.scale_by_learning_rate(
+        lambda count: weights_lr(settings, _epoch(count, steps_per_epoch))
+      ),
     )
   )
 
 
-def weights_lr(settings: SearchConfig | EvaluateConfig, epoch):
+def weights_lr(settings: SearchConfig | EvaluateConfig, epoch) -> Array:
   """Learning rate of the weights in an epoch.
 
-  Source: DARTS, Sec. 3: cosine, annealed to zero.
+  Source: DARTS, Sec. 3: cosine, annealed to zero; EnTranNAS, Sec. 4.1, linear
+  on ImageNet; DARTS, Sec. 3.3, 0.97 an epoch on ImageNet.
   """
+  if settings.schedule == "exponential":
+    return schedules.exponential(
+      epoch, start=settings.lr, decay=settings.lr_decay
+    )
+  if settings.schedule == "linear":
+    return schedules.linear(
+      epoch,
+      start=settings.lr,
+      end=settings.lr_min,
+      num_epochs=settings.epochs,
+    )
   return schedules.cosine(
-    epoch,
-    start=settings.lr,
-    end=settings.lr_min,
-    num_epochs=settings.epochs,
+    epoch, start=settings.lr, end=settings.lr_min, num_epochs=settings.epochs
   )
 
 
-def adam_with_l2(settings: SearchConfig) -> optax.GradientTransformation:
+def architecture(
+  settings: SearchConfig, *, steps_per_epoch: int
+) -> optax.GradientTransformation:
   """Adam on the architecture, weight decay added before the moments.
 
-  Source: DARTS, Sec. 3.1.2: Adam, betas (0.5, 0.999), weight decay 1e-3.
+  Source: DARTS, Sec. 3.1.2: Adam, betas (0.5, 0.999), weight decay 1e-3;
+  UNAS, Appendix: a cosine from 2e-3 to 3e-4.
+
+  Args:
+    settings: the fields called arch_*.
+    steps_per_epoch: optimiser steps in an epoch.
   """
+  clip = (
+    optax.clip_by_global_norm(settings.arch_clip_norm)
+    if settings.arch_clip_norm
+    else optax.identity()
+  )
   return optax.chain(
+    clip,
     optax.add_decayed_weights(settings.arch_weight_decay),
     optax.scale_by_adam(
       b1=settings.arch_beta1, b2=settings.arch_beta2, eps=1e-8
     ),
-    optax.scale_by_learning_rate(settings.arch_lr),
+    optax.scale_by_learning_rate(
+      lambda count: arch_lr(settings, _epoch(count, steps_per_epoch))
+    ),
   )
+
+
+def _epoch(count: chex.Numeric, steps_per_epoch: int) -> Array:
+  """The epoch of an optimiser's step."""
+  return jnp.asarray(count) // steps_per_epoch
+
+
+def arch_lr(settings: SearchConfig, epoch) -> Array:
+  """Learning rate of the architecture in an epoch in which it moves."""
+  return schedules.cosine(
+    epoch,
+    start=settings.arch_lr,
+    end=settings.arch_lr * settings.arch_lr_share,
+    num_epochs=max(settings.epochs - settings.arch_warmup, 1),
+  )
+
+
+def unroll(settings: SearchConfig, *, steps_per_epoch: int) -> Unroll:
+  """The virtual step that the weights' optimiser would make next.
+
+  Source: DARTS, Eq. (7): xi is the current learning rate.
+  """
+  return Unroll(
+    learning_rate=lambda step: weights_lr(settings, step // steps_per_epoch),
+    momentum=settings.momentum,
+    weight_decay=settings.weight_decay,
+  )
+
+
+def momentum_of(params_opt: PyTree, params: PyTree) -> PyTree:
+  """The momentum buffer of `weights`, shaped like the parameters.
+
+  Zeros where the optimiser is not SGD.
+  """
+  buffer = optax.tree_utils.tree_get(params_opt, "trace")
+  flat, unflatten = flatten_util.ravel_pytree(params)
+  return unflatten(jnp.zeros_like(flat) if buffer is None else buffer)

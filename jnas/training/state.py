@@ -16,6 +16,7 @@ class SearchState(NamedTuple):
     params_opt: state of the weights' optimiser.
     arch: architecture parameters.
     arch_opt: state of the architecture's optimiser.
+    memory: what the method remembers from step to step.
     sums: training metrics of the epoch under way.
   """
 
@@ -25,6 +26,7 @@ class SearchState(NamedTuple):
   params_opt: PyTree
   arch: ArchParams
   arch_opt: PyTree
+  memory: PyTree
   sums: MetricSums
 
 

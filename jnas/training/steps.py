@@ -1,4 +1,4 @@
-"""Jit-compiled steps: architecture, weights, training, evaluation.
+"""Jit-compiled steps of a search: architecture, weights, validation.
 
 Each `make_*` closes over what is static and returns a function of arrays. The
 state is donated and replicated, batches are split over the devices. Random
@@ -6,59 +6,22 @@ draws are keyed by the step, so a step is a function of (base key, state,
 batch) and resuming needs nothing else.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
-from jnas.data import augment
-from jnas.functional import objectives, schedules
-from jnas.methods import Method
-from jnas.nets.derived import DerivedNet
-from jnas.nets.supernet import Supernet
+from jnas import methods
+from jnas.functional import bilevel, schedules
 from jnas.spaces import Space
-from jnas.training import keys, metrics
+from jnas.training import batches, keys, metrics, optim
+from jnas.training.batches import Batch, Images
 from jnas.training.keys import Purpose
-from jnas.training.state import SearchState, TrainState
-from jnas.types import Array, CellWeights, PRNGKey, Progress, PyTree
-
-Batch = dict[str, Array]
-
-
-class Images(NamedTuple):
-  """How images become inputs, settings of `augment.augment`.
-
-  Attributes:
-    mean: of each channel, pixels scaled to 0..1.
-    std: of each channel.
-    crop_padding: pixels; 0 for no crop.
-    flip: whether to flip at random.
-    cutout: side of the square; 0 for none.
-  """
-
-  mean: tuple[float, ...]
-  std: tuple[float, ...]
-  crop_padding: int
-  flip: bool
-  cutout: int
-
-  def training(self, key: PRNGKey, images: Array) -> Array:
-    """Augmented inputs from `[B, H, W, C]` uint8; the key is consumed."""
-    return augment.augment(
-      key,
-      images,
-      mean=self.mean,
-      std=self.std,
-      crop_padding=self.crop_padding,
-      flip=self.flip,
-      cutout_size=self.cutout,
-    )
-
-  def plain(self, images: Array) -> Array:
-    """Normalised inputs from `[B, H, W, C]` uint8."""
-    return augment.normalize(images, self.mean, self.std)
+from jnas.training.state import SearchState
+from jnas.types import ArchParams, Array, CellWeights, PRNGKey, Progress, PyTree
 
 
 class Search(NamedTuple):
@@ -72,22 +35,54 @@ class Search(NamedTuple):
     images: how images become inputs.
     params_tx: optimiser of the weights.
     arch_tx: optimiser of the architecture.
+    scheme: one of `methods.SCHEMES`.
+    hessian: how the second-order term is computed.
+    unroll: learning rate by step, momentum and weight decay of the weights'
+      optimiser, for the virtual step of the second order.
+    has_transit: whether some cells compute the derived cell alone.
+    arch_warmup: epochs before the architecture moves.
     arch_moves_statistics: whether architecture steps move the running batch
       statistics.
+    drop_path: probability of dropping an edge in training.
+    drop_skip: probability of dropping an element of an identity's output in
+      the first epoch; it decays to 0.
     num_epochs: of the search.
     steps_per_epoch: weight steps in an epoch.
+    batch_size: images in a batch, over all devices.
+    resources: of `methods.Context`.
+    sizes: of `methods.Context`.
   """
 
-  net: Supernet
+  net: Any
   space: Space
-  method: Method
+  method: methods.Method
   settings: Any
   images: Images
   params_tx: optax.GradientTransformation
   arch_tx: optax.GradientTransformation
+  scheme: str
+  hessian: Literal["exact", "finite_difference"]
+  unroll: optim.Unroll
+  has_transit: bool
+  arch_warmup: int
   arch_moves_statistics: bool
+  drop_path: float
+  drop_skip: float
   num_epochs: int
   steps_per_epoch: int
+  batch_size: int
+  resources: Mapping[str, np.ndarray]
+  sizes: methods.Sizes
+
+  @property
+  def is_joint(self) -> bool:
+    """Whether the weight step also moves the architecture."""
+    return self.scheme == "single_level" and self.method.joint(self.settings)
+
+  @property
+  def moves_arch(self) -> bool:
+    """Whether there are architecture steps."""
+    return self.scheme != "frozen" and not self.is_joint
 
   def progress(self, step: Array) -> Progress:
     """How far a search has come after a number of steps."""
@@ -97,57 +92,152 @@ class Search(NamedTuple):
       step=jnp.asarray(step, jnp.int32),
     )
 
+  def context(self, memory: PyTree, step: Array) -> methods.Context:
+    """What the method knows at a step."""
+    return methods.Context(
+      space=self.space,
+      progress=self.progress(step),
+      memory=memory,
+      resources=self.resources,
+      sizes=self.sizes,
+      batch_size=self.batch_size,
+    )
+
+  def transit(
+    self, arch: ArchParams, context: methods.Context
+  ) -> CellWeights | None:
+    """The derived cell as 0 and 1, None where no cell computes it alone."""
+    if not self.has_transit:
+      return None
+    return methods.transit(self.method, self.settings, arch, context)
+
+  def apply(
+    self,
+    params: PyTree,
+    batch_stats: PyTree,
+    images: Array,
+    weights: CellWeights,
+    transit: CellWeights | None,
+    key: PRNGKey,
+    progress: Progress,
+  ) -> tuple[Array, PyTree]:
+    """Logits in training mode, and the running statistics moved."""
+    options: dict[str, Any] = {}
+    if transit is not None:
+      options["transit"] = transit
+    if self.drop_path:
+      options["drop_path"] = jnp.asarray(self.drop_path)
+    if self.drop_skip:
+      options["drop_skip"] = schedules.linear(
+        progress.epoch,
+        start=self.drop_skip,
+        end=0.0,
+        num_epochs=self.num_epochs,
+      )
+    logits, moved = self.net.apply(
+      {"params": params, "batch_stats": batch_stats},
+      images,
+      weights,
+      train=True,
+      rngs={"noise": key, "drop_path": jax.random.fold_in(key, 1)},
+      mutable=["batch_stats"],
+      **options,
+    )
+    return logits, moved["batch_stats"]
+
 
 def make_arch_step(
   search: Search, base_key: PRNGKey
-) -> Callable[[SearchState, Batch], SearchState]:
-  """The step of the architecture on a validation batch.
+) -> Callable[[SearchState, tuple[Batch, Batch]], SearchState]:
+  """The step of the architecture on a training and a validation batch.
+
+  In a single level both are the training batch. What is not read of them is
+  not computed.
 
   Choice: batch norms use the batch's statistics and leave the running ones
   alone (SPEC 6, D1); `arch_moves_statistics` does as the authors' code.
 
-  Source: DARTS, Algorithm 1, step 1, first order.
+  Source: DARTS, Algorithm 1, step 1.
   """
 
-  def arch_step(state: SearchState, batch: Batch) -> SearchState:
+  def arch_step(state: SearchState, both: tuple[Batch, Batch]) -> SearchState:
+    train_batch, valid_batch = both
     key = jax.random.fold_in(base_key, state.step)
-    images = search.images.training(
-      keys.key_for(key, Purpose.VALID_AUGMENT), batch["images"]
-    )
-    progress = search.progress(state.step)
+    context = search.context(state.memory, state.step)
+    train = _augmented(search, key, train_batch, Purpose.TRAIN_AUGMENT)
+    valid = _augmented(search, key, valid_batch, Purpose.VALID_AUGMENT)
+    if search.scheme == "single_level":
+      valid = train
+    mix_key = keys.key_for(key, _mix_purpose(search))
 
-    mix_key = keys.key_for(key, Purpose.VALID_MIX)
-
-    def apply(weights: CellWeights) -> tuple[Array, PyTree]:
-      return _apply_supernet(
-        search,
-        state.params,
+    def logits_of(params, arch, batch, weights, purpose):
+      return search.apply(
+        params,
         state.batch_stats,
-        images,
+        batch["images"],
         weights,
-        keys.key_for(key, Purpose.VALID_NOISE),
+        search.transit(arch, context),
+        keys.key_for(key, purpose),
+        context.progress,
       )
 
-    def loss_fn(weights: CellWeights) -> Array:
-      return jnp.mean(_losses(apply(weights)[0], batch["labels"]))
+    def losses(params, arch):
+      def of(batch, purpose):
+        return lambda weights: batches.losses(
+          logits_of(params, arch, batch, weights, purpose)[0], batch["labels"]
+        )
 
-    def objective(arch):
-      return search.method.arch_objective(
-        search.settings, arch, mix_key, search.space, progress, loss_fn
+      return methods.Losses(
+        train=of(train, Purpose.TRAIN_NOISE),
+        valid=of(valid, Purpose.VALID_NOISE),
       )
 
+    def objective(params, arch):
+      return methods.objective(
+        search.method,
+        search.settings,
+        arch,
+        mix_key,
+        context,
+        losses(params, arch),
+      )
+
+    def train_loss(params, arch):
+      weights = search.method.mix(
+        search.settings,
+        arch,
+        keys.key_for(key, Purpose.TRAIN_MIX),
+        context,
+      )
+      return jnp.mean(losses(params, arch).train(weights))
+
+    if search.scheme == "second_order":
+      grad = bilevel.darts_grad(
+        lambda params, arch, loss: loss(params, arch),
+        state.params,
+        state.arch,
+        train_loss,
+        lambda params, arch: objective(params, arch)[0],
+        order=2,
+        xi=search.unroll.learning_rate(state.step),
+        momentum_buffer=optim.momentum_of(state.params_opt, state.params),
+        mu=search.unroll.momentum,
+        wd=search.unroll.weight_decay,
+        hvp="exact" if search.hessian == "exact" else "fd",
+      )
+      memory = state.memory
+    else:
+      grad, memory = jax.grad(objective, argnums=1, has_aux=True)(
+        state.params, state.arch
+      )
     batch_stats = state.batch_stats
     if search.arch_moves_statistics:
-      weights = search.method.mix(
-        search.settings, state.arch, mix_key, search.space, progress
-      )
-      batch_stats = apply(weights)[1]
-    grad = jax.grad(objective)(state.arch)
-    updates, arch_opt = search.arch_tx.update(grad, state.arch_opt, state.arch)
-    return state._replace(
-      arch=optax.apply_updates(state.arch, updates),
-      arch_opt=arch_opt,
-      batch_stats=batch_stats,
+      weights = search.method.mix(search.settings, state.arch, mix_key, context)
+      batch_stats = logits_of(
+        state.params, state.arch, valid, weights, Purpose.VALID_NOISE
+      )[1]
+    return _move_arch(search, state, grad)._replace(
+      batch_stats=batch_stats, memory=memory
     )
 
   return arch_step
@@ -158,220 +248,136 @@ def make_weight_step(
 ) -> Callable[[SearchState, Batch], tuple[SearchState, Array]]:
   """The step of the weights on a training batch, which ends a step.
 
-  Returns a function that also gives the mean loss of the batch, `[]`.
+  Where the method is joint in a single level, the architecture moves by the
+  same backward pass. Returns a function that also gives the mean loss of the
+  batch, `[]`.
 
-  Source: DARTS, Algorithm 1, step 2; SPEC 3.0 for the optimiser.
+  Source: DARTS, Algorithm 1, step 2; SNAS, Sec. 2.2 for the single level;
+  SPEC 3.0 for the optimiser.
   """
 
   def weight_step(
     state: SearchState, batch: Batch
   ) -> tuple[SearchState, Array]:
     key = jax.random.fold_in(base_key, state.step)
-    images = search.images.training(
-      keys.key_for(key, Purpose.TRAIN_AUGMENT), batch["images"]
-    )
-    weights = search.method.mix(
-      search.settings,
-      state.arch,
-      keys.key_for(key, Purpose.TRAIN_MIX),
-      search.space,
-      search.progress(state.step),
-    )
+    context = search.context(state.memory, state.step)
+    augmented = _augmented(search, key, batch, Purpose.TRAIN_AUGMENT)
+    mix_key = keys.key_for(key, Purpose.TRAIN_MIX)
 
-    def objective(params):
-      logits, stats = _apply_supernet(
-        search,
+    def objective(params, arch):
+      weights = search.method.mix(search.settings, arch, mix_key, context)
+      logits, stats = search.apply(
         params,
         state.batch_stats,
-        images,
+        augmented["images"],
         weights,
+        search.transit(arch, context),
         keys.key_for(key, Purpose.TRAIN_NOISE),
+        context.progress,
       )
-      losses = _losses(logits, batch["labels"])
-      return jnp.mean(losses), (losses, logits, stats)
+      losses = batches.losses(logits, batch["labels"])
+      total = jnp.mean(losses)
+      if search.is_joint:
+        total += search.method.penalty(
+          search.settings, arch, mix_key, context, weights
+        )
+      return total, (losses, logits, stats)
 
-    grad, (losses, logits, stats) = jax.grad(objective, has_aux=True)(
-      state.params
-    )
+    moved = state
+    if search.is_joint:
+      (grad, arch_grad), aux = jax.grad(
+        objective, argnums=(0, 1), has_aux=True
+      )(state.params, state.arch)
+      moved = _after_warmup(
+        search, context.progress, _move_arch(search, state, arch_grad), state
+      )
+    else:
+      grad, aux = jax.grad(objective, has_aux=True)(state.params, state.arch)
+    losses, logits, stats = aux
     updates, params_opt = search.params_tx.update(
       grad, state.params_opt, state.params
     )
-    moved = state._replace(
+    moved = moved._replace(
       step=state.step + 1,
       params=optax.apply_updates(state.params, updates),
       batch_stats=stats,
       params_opt=params_opt,
-      sums=_add_batch(state.sums, losses, logits, batch["labels"]),
+      memory=search.method.after_step(search.settings, moved.arch, context),
+      sums=batches.add_sums(state.sums, losses, logits, batch["labels"]),
     )
     return moved, jnp.mean(losses)
 
   return weight_step
 
 
-def make_search_eval(search: Search) -> Callable[..., metrics.MetricSums]:
-  """Sums of a supernet over a batch, batch norms on running statistics."""
+def make_search_eval(
+  search: Search, *, batch_statistics: bool = False
+) -> Callable[..., metrics.MetricSums]:
+  """Sums of a supernet over a batch.
+
+  Args:
+    search: the static parts.
+    batch_statistics: whether batch norms use those of the batch instead of
+      the running ones; none are moved.
+
+  Returns:
+    `(params, batch_stats, weights, transit, batch, mask) -> sums`; transit is
+    None where every cell mixes by the weights.
+  """
 
   def evaluate(
     params: PyTree,
     batch_stats: PyTree,
     weights: CellWeights,
+    transit: CellWeights | None,
     batch: Batch,
     mask: Array,
   ) -> metrics.MetricSums:
-    logits: Any = search.net.apply(
+    options = {} if transit is None else {"transit": transit}
+    logits = search.net.apply(
       {"params": params, "batch_stats": batch_stats},
       search.images.plain(batch["images"]),
       weights,
-      train=False,
+      train=batch_statistics,
       rngs={"noise": jax.random.key(0)},
+      mutable=["batch_stats"] if batch_statistics else False,
+      **options,
     )
-    losses = _losses(logits, batch["labels"])
-    return metrics.batch_sums(losses, _hits(logits, batch["labels"]), mask)
+    if batch_statistics:
+      logits = logits[0]
+    losses = batches.losses(logits, batch["labels"])
+    hits = batches.hits(logits, batch["labels"])
+    return metrics.batch_sums(losses, hits, mask)
 
   return evaluate
 
 
-class Training(NamedTuple):
-  """What the steps of training a derived network have in common; all static.
-
-  Attributes:
-    net: the derived network.
-    images: how images become inputs.
-    params_tx: the optimiser.
-    drop_path: probability of dropping an edge in the last epoch.
-    auxiliary_weight: weight of the auxiliary head's loss.
-    label_smoothing: share of the target spread over all classes.
-    num_epochs: of the training.
-    steps_per_epoch: steps in an epoch.
-  """
-
-  net: DerivedNet
-  images: Images
-  params_tx: optax.GradientTransformation
-  drop_path: float
-  auxiliary_weight: float
-  label_smoothing: float
-  num_epochs: int
-  steps_per_epoch: int
+def _augmented(
+  search: Search, key: PRNGKey, batch: Batch, purpose: Purpose
+) -> Batch:
+  images = search.images.training(keys.key_for(key, purpose), batch["images"])
+  return {**batch, "images": images}
 
 
-def make_train_step(
-  training: Training, base_key: PRNGKey
-) -> Callable[[TrainState, Batch], tuple[TrainState, Array]]:
-  """A step of training a derived network.
-
-  Returns a function that also gives the mean loss of the batch, `[]`.
-
-  Source: DARTS, Sec. 3.2: cutout, path dropout whose probability grows
-  linearly, auxiliary towers with weight 0.4.
-  """
-
-  def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Array]:
-    key = jax.random.fold_in(base_key, state.step)
-    images = training.images.training(
-      keys.key_for(key, Purpose.TRAIN_AUGMENT), batch["images"]
-    )
-    drop_path = schedules.linear(
-      state.step // training.steps_per_epoch,
-      start=0.0,
-      end=training.drop_path,
-      num_epochs=training.num_epochs,
-    )
-
-    def objective(params):
-      outputs, moved = training.net.apply(
-        {"params": params, "batch_stats": state.batch_stats},
-        images,
-        train=True,
-        drop_path=drop_path if training.drop_path else None,
-        rngs={
-          "drop_path": keys.key_for(key, Purpose.DROP_PATH),
-          "noise": keys.key_for(key, Purpose.TRAIN_NOISE),
-        },
-        mutable=["batch_stats"],
-      )
-      smoothing = training.label_smoothing
-      losses = _losses(outputs.logits, batch["labels"], smoothing)
-      total = jnp.mean(losses)
-      if outputs.auxiliary is not None:
-        auxiliary = _losses(outputs.auxiliary, batch["labels"], smoothing)
-        total += training.auxiliary_weight * jnp.mean(auxiliary)
-      return total, (losses, outputs.logits, moved["batch_stats"])
-
-    grad, (losses, logits, stats) = jax.grad(objective, has_aux=True)(
-      state.params
-    )
-    updates, params_opt = training.params_tx.update(
-      grad, state.params_opt, state.params
-    )
-    moved = state._replace(
-      step=state.step + 1,
-      params=optax.apply_updates(state.params, updates),
-      batch_stats=stats,
-      params_opt=params_opt,
-      sums=_add_batch(state.sums, losses, logits, batch["labels"]),
-    )
-    return moved, jnp.mean(losses)
-
-  return train_step
+def _mix_purpose(search: Search) -> Purpose:
+  """The draw of an architecture step: its own, or the weight step's."""
+  return Purpose.TRAIN_MIX if search.method.same_sample else Purpose.VALID_MIX
 
 
-def make_train_eval(training: Training) -> Callable[..., metrics.MetricSums]:
-  """Sums of a derived network over a batch, as it will be used."""
-
-  def evaluate(
-    params: PyTree, batch_stats: PyTree, batch: Batch, mask: Array
-  ) -> metrics.MetricSums:
-    outputs: Any = training.net.apply(
-      {"params": params, "batch_stats": batch_stats},
-      training.images.plain(batch["images"]),
-      train=False,
-      rngs={"noise": jax.random.key(0)},
-    )
-    losses = _losses(outputs.logits, batch["labels"])
-    return metrics.batch_sums(
-      losses, _hits(outputs.logits, batch["labels"]), mask
-    )
-
-  return evaluate
-
-
-def _apply_supernet(
-  search: Search,
-  params: PyTree,
-  batch_stats: PyTree,
-  images: Array,
-  weights: CellWeights,
-  noise_key: PRNGKey,
-) -> tuple[Array, PyTree]:
-  """Logits in training mode, and the running statistics moved."""
-  logits, moved = search.net.apply(
-    {"params": params, "batch_stats": batch_stats},
-    images,
-    weights,
-    train=True,
-    rngs={"noise": noise_key},
-    mutable=["batch_stats"],
-  )
-  return logits, moved["batch_stats"]
-
-
-def _losses(
-  logits: Array, labels: Array, label_smoothing: float = 0.0
-) -> Array:
-  return objectives.cross_entropy(
-    logits, labels, label_smoothing=label_smoothing
+def _move_arch(
+  search: Search, state: SearchState, grad: ArchParams
+) -> SearchState:
+  updates, arch_opt = search.arch_tx.update(grad, state.arch_opt, state.arch)
+  return state._replace(
+    arch=optax.apply_updates(state.arch, updates), arch_opt=arch_opt
   )
 
 
-def _hits(logits: Array, labels: Array) -> Array:
-  return jnp.argmax(logits, axis=-1) == labels
-
-
-def _add_batch(
-  sums: metrics.MetricSums, losses: Array, logits: Array, labels: Array
-) -> metrics.MetricSums:
-  batch = metrics.batch_sums(
-    losses, _hits(logits, labels), jnp.ones_like(losses)
-  )
-  return metrics.add(sums, batch)
+def _after_warmup(
+  search: Search, progress: Progress, moved: SearchState, state: SearchState
+) -> SearchState:
+  """The state moved, or as it was while the architecture waits."""
+  if not search.arch_warmup:
+    return moved
+  waits = progress.epoch < search.arch_warmup
+  return jax.tree.map(lambda new, old: jnp.where(waits, old, new), moved, state)

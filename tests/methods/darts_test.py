@@ -5,17 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jnas import methods
 from jnas.methods import darts
 from jnas.spaces import SPACES
-from jnas.types import Progress
+from tests.methods import contexts
 
 SPACE = SPACES["s1"]
-
-
-def progress(epoch):
-  return Progress(
-    epoch=jnp.asarray(epoch), num_epochs=jnp.asarray(50), step=jnp.asarray(0)
-  )
 
 
 def test_initial_logits_are_small_and_of_the_key():
@@ -42,12 +37,17 @@ def test_objective_has_the_gradient_of_the_loss_through_the_softmax():
   def loss(weights):
     return sum(jnp.sum(costs[name] * weights[name]) for name in costs)
 
+  context = contexts.make(SPACE)
+  losses = methods.Losses(train=lambda weights: jnp.zeros(1), valid=loss)
+
   def objective(arch):
     key = jax.random.key(0)
-    return darts.arch_objective(settings, arch, key, SPACE, progress(0), loss)
+    return methods.objective(darts.DARTS, settings, arch, key, context, losses)[
+      0
+    ]
 
   grad = jax.grad(objective)(arch)
-  weights = darts.probs(settings, arch, SPACE, progress(0))
+  weights = darts.probs(settings, arch, context)
   for name, leaf in grad.items():
     w, c = np.asarray(weights[name]), np.asarray(costs[name])
     expected = w * (c - (c * w).sum(-1, keepdims=True))
@@ -66,7 +66,8 @@ def test_temperature_sharpens_over_the_epochs():
     logits = np.asarray(arch["normal"]) / (5.0 * 0.923**epoch)
     expected = np.where(mask, np.exp(logits), 0)
     expected /= expected.sum(-1, keepdims=True)
-    found = darts.probs(settings, arch, SPACE, progress(epoch))["normal"]
+    context = contexts.make(SPACE, epoch=epoch)
+    found = darts.probs(settings, arch, context)["normal"]
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 

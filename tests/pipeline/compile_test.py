@@ -48,7 +48,13 @@ def test_a_search_compiles_each_step_once(tmp_path, compilations, on_event):
   on_event(compilations.note)
   search.run(tiny.get_config(), tmp_path)
   counts = collections.Counter(compilations.names)
-  for step in ("arch_step", "weight_step", "evaluate", "probs"):
+  for step in (
+    "arch_step",
+    "weight_step",
+    "evaluate",
+    "believe",
+    "after_epoch",
+  ):
     assert counts[step] == 1, counts
   assert compilations.after("search: saved 3") == []
 

@@ -61,7 +61,7 @@ def test_sgd_clips_then_decays_then_remembers(settings):
       decayed = grad[index] + settings.weight_decay * expected[index]
       velocity[index] = settings.momentum * velocity[index] + decayed
       expected[index] = expected[index] - lr * velocity[index]
-  found = run(optim.sgd(settings, steps_per_epoch=STEPS_PER_EPOCH), 8)
+  found = run(optim.weights(settings, steps_per_epoch=STEPS_PER_EPOCH), 8)
   np.testing.assert_allclose(found["a"], expected[0], rtol=1e-6)
   np.testing.assert_allclose(found["b"]["c"], expected[1], rtol=1e-6)
 
@@ -79,5 +79,5 @@ def test_adam_decays_before_the_moments():
       np.sqrt(second / (1 - 0.999 ** (step + 1))) + 1e-8
     )
     expected = expected - settings.arch_lr * direction
-  found = run(optim.adam_with_l2(settings), 5)
+  found = run(optim.architecture(settings, steps_per_epoch=STEPS_PER_EPOCH), 5)
   np.testing.assert_allclose(found["a"], expected, rtol=1e-6)

@@ -48,7 +48,8 @@ def test_arch_step_is_the_same_without_jit(parts):
   """SPEC 4.8, J1; and it moves nothing but the architecture."""
   made, state, batch = parts
   step = steps.make_arch_step(made, BASE_KEY)
-  eager, jitted = step(state, batch), jax.jit(step)(state, batch)
+  both = (batch, batch)
+  eager, jitted = step(state, both), jax.jit(step)(state, both)
   assert_close(eager, jitted, rtol=1e-4)
   for name in ("params", "params_opt", "batch_stats", "step", "sums"):
     assert_close(getattr(jitted, name), getattr(state, name), rtol=0)
@@ -66,7 +67,7 @@ def test_arch_step_moves_the_statistics_on_request(parts):
   """SPEC 6, D1: as the authors' code."""
   made, state, batch = parts
   made = made._replace(arch_moves_statistics=True)
-  after = jax.jit(steps.make_arch_step(made, BASE_KEY))(state, batch)
+  after = jax.jit(steps.make_arch_step(made, BASE_KEY))(state, (batch, batch))
   changed = [
     not np.array_equal(new, old)
     for new, old in zip(
