@@ -54,7 +54,7 @@ def conv_resources(
 ) -> Resources:
   """Resources of one convolution.
 
-  Source: SNAS, Eqs. (35)-(37).
+  Source: SNAS, Eqs. (35)-(40).
 
   Args:
     height: of the output.
@@ -90,7 +90,7 @@ def pool_resources(
 ) -> Resources:
   """Resources of a pool that keeps the number of channels.
 
-  Source: SNAS, Eqs. (38)-(40).
+  Source: SNAS, Eqs. (35)-(40).
   Deviation: the printed FLOPs are those of a dense convolution; a pool works
   on one channel at a time and is counted so unless `literal`.
 
@@ -111,7 +111,7 @@ def pool_resources(
 def skip_resources(height: int, width: int, *, channels: int) -> Resources:
   """Resources of an identity: what it reads and writes.
 
-  Source: SNAS, Eqs. (38)-(40).
+  Source: SNAS, Eqs. (35)-(40).
 
   Args:
     height: of the output.

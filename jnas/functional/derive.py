@@ -71,7 +71,7 @@ def top_connections(
 
   Ties go to the lowest edge, then to the lowest operation.
 
-  Source: EnTranNAS, Sec. 3.1: the top-2 strongest elements of each node.
+  Source: EnTranNAS, Omega: the top-2 strongest elements of each node; SPEC 3.4.
   Choice: the paper cites the rule of DARTS, one operation on each of two
   edges; `allow_same_edge` reads it literally, over all connections.
 
@@ -106,7 +106,7 @@ def argmax_connections(weights_ek: Array, mask_ek: Array) -> Array:
 
   Ties go to the lowest index.
 
-  Source: SNAS, Sec. 2.2: the argmax of each edge; no rule on their number.
+  Source: SNAS; SPEC 3.3, derivation: no rule on the number of edges.
 
   Args:
     weights_ek: `[E, K]` probabilities or logits.

@@ -155,7 +155,7 @@ def straight_through(relaxed: Array, one_hot: Array) -> Array:
   The value is one-hot to the last bit, so that nothing of an operation that
   was not drawn enters the forward pass.
 
-  Source: GDAS (arXiv:1910.04465), Eq. (7).
+  Source: GDAS (arXiv:1910.04465), Sec. 3.2.
 
   Args:
     relaxed: `[..., K]` concrete sample.
@@ -197,8 +197,12 @@ def log_density(
   mask = _fill_mask(mask, logits)
   log_x = jnp.where(mask, log_relaxed, 0)
   log_alpha = jnp.where(mask, logits, 0)
-  count = jnp.maximum(jnp.sum(mask, axis=-1), 1).astype(logits.dtype)
-  scale = jax.lax.lgamma(count) + (count - 1) * jnp.log(temperature)
+  count = jnp.maximum(jnp.sum(mask, axis=-1), 1)
+  # By a table: the log-gamma of 1 is not quite 0 in float32.
+  factors = jnp.maximum(jnp.arange(logits.shape[-1]), 1).astype(logits.dtype)
+  log_factorial = jnp.cumsum(jnp.log(factors))[count - 1]
+  count = count.astype(logits.dtype)
+  scale = log_factorial + (count - 1) * jnp.log(temperature)
   terms = jnp.sum(log_alpha - (temperature + 1) * log_x, axis=-1)
   total = numerics.masked_logsumexp(log_alpha - temperature * log_x, mask)
   return scale + terms - count * total

@@ -2,7 +2,7 @@
 
 Weights trained under it make the loss flatter around the architecture.
 
-Source: SDARTS (arXiv:2002.05283), Eq. (3); SPEC 3.7.
+Source: SDARTS (arXiv:2002.05283), Sec. 3, random smoothing; SPEC 3.7.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ def perturb_weights(
 ) -> Array:
   """Mixing weights plus random noise, brought back to the simplex.
 
-  Source: SDARTS, Eq. (3).
+  Source: SDARTS, random smoothing; SPEC 3.7.
   Choice: uniform noise as in the SDARTS paper and the code of both; the PT
   paper calls it Gaussian, which is the other setting.
 

@@ -6,7 +6,6 @@ Source: SGAS (arXiv:1912.00195), Sec. 3.2; SPEC 3.8.
 from typing import Literal, NamedTuple
 
 import chex
-import jax
 import jax.numpy as jnp
 
 from jnas.functional import numerics
@@ -60,7 +59,7 @@ def init_decisions(num_edges: int) -> Decisions:
 def importance(probs_ek: Array, real_ek: Array) -> Array:
   """Probability that an edge is used at all, by any operation but `none`.
 
-  Source: SGAS, Eq. (2).
+  Source: SGAS, Sec. 3.2, edge importance.
 
   Args:
     probs_ek: `[E, K]` softmax of the logits.
@@ -76,7 +75,7 @@ def importance(probs_ek: Array, real_ek: Array) -> Array:
 def op_probs(probs_ek: Array, real_ek: Array) -> Array:
   """Probabilities of an edge's operations given that it is used.
 
-  Source: SGAS, Eq. (3).
+  Source: SGAS, Sec. 3.2, selection certainty.
 
   Args:
     probs_ek: `[E, K]` softmax of the logits.
@@ -93,7 +92,7 @@ def op_probs(probs_ek: Array, real_ek: Array) -> Array:
 def certainty(op_probs_ek: Array, real_ek: Array) -> Array:
   """One minus the entropy of the operations over its maximum.
 
-  Source: SGAS, Eqs. (3), (4).
+  Source: SGAS, Sec. 3.2, selection certainty.
 
   Args:
     op_probs_ek: `[E, K]` probabilities of `op_probs`.
@@ -111,7 +110,7 @@ def certainty(op_probs_ek: Array, real_ek: Array) -> Array:
 def stability(op_probs_ek: Array, history: History) -> Array:
   """Mean overlap of the probabilities with the recorded ones.
 
-  Source: SGAS, Eq. (5): intersection of histograms.
+  Source: SGAS, Sec. 3.2, selection stability: intersection of histograms.
 
   Args:
     op_probs_ek: `[E, K]` probabilities of `op_probs`.
@@ -156,7 +155,7 @@ def scores(
 ) -> Array:
   """How ripe each edge is for a decision.
 
-  Source: SGAS, Eqs. (6), (7): the product of the normalised indicators.
+  Source: SGAS, Sec. 3.2, criteria 1 and 2: products of normalised measures.
 
   Args:
     probs_ek: `[E, K]` softmax of the logits.
