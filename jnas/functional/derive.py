@@ -1,6 +1,7 @@
 """Discrete choices from mixing weights: which operation, which edges."""
 
 import chex
+import jax
 import jax.numpy as jnp
 
 from jnas.types import Array
@@ -56,3 +57,133 @@ def strongest_edges(
   rank_e = jnp.sum(rival_ee & (stronger_ee | earlier_ee), axis=-1)
   kept_e = (rank_e < num_edges) & (strength_e > -jnp.inf)
   return jnp.where(kept_e, rank_e, -1)
+
+
+def top_connections(
+  weights_ek: Array,
+  allowed_ek: Array,
+  target_e: Array,
+  *,
+  num_connections: int,
+  allow_same_edge: bool,
+) -> Array:
+  """The strongest connections into each node.
+
+  Ties go to the lowest edge, then to the lowest operation.
+
+  Source: EnTranNAS, Omega: the top-2 strongest elements of each node; SPEC 3.4.
+  Choice: the paper cites the rule of DARTS, one operation on each of two
+  edges; `allow_same_edge` reads it literally, over all connections.
+
+  Args:
+    weights_ek: `[E, K]` mixing weights.
+    allowed_ek: `[E, K]` booleans, False for operations that may not be chosen.
+    target_e: `[E]` integers, the node that the edge enters.
+    num_connections: how many each node keeps; 2 in the paper.
+    allow_same_edge: whether two of them may share an edge.
+
+  Returns:
+    `[E, K]` booleans, True for a kept connection.
+  """
+  chex.assert_equal_shape([weights_ek, allowed_ek])
+  chex.assert_rank([weights_ek, target_e], [2, 1])
+  num_ops = weights_ek.shape[1]
+  if allow_same_edge:
+    strength_ek = jnp.where(allowed_ek, weights_ek, -jnp.inf)
+    rank = strongest_edges(
+      strength_ek.reshape(-1),
+      jnp.repeat(target_e, num_ops),
+      num_edges=num_connections,
+    )
+    return rank.reshape(weights_ek.shape) >= 0
+  op_e, strength_e = strongest_ops(weights_ek, allowed_ek)
+  rank_e = strongest_edges(strength_e, target_e, num_edges=num_connections)
+  return jax.nn.one_hot(op_e, num_ops, dtype=bool) & (rank_e >= 0)[:, None]
+
+
+def argmax_connections(weights_ek: Array, mask_ek: Array) -> Array:
+  """The strongest operation of every edge; `none` competes like the others.
+
+  Ties go to the lowest index.
+
+  Source: SNAS; SPEC 3.3, derivation: no rule on the number of edges.
+
+  Args:
+    weights_ek: `[E, K]` probabilities or logits.
+    mask_ek: `[E, K]` booleans, True where the operation exists.
+
+  Returns:
+    `[E, K]` booleans, one True in each row that has an operation.
+  """
+  op_e, _ = strongest_ops(weights_ek, mask_ek)
+  return jax.nn.one_hot(op_e, weights_ek.shape[1], dtype=bool) & mask_ek
+
+
+def active_connections(weights_ek: Array) -> Array:
+  """The connections that sparse mixing weights have left.
+
+  Source: EnTranNAS, Eq. (10).
+
+  Args:
+    weights_ek: `[E, K]` weights of `sparsify.dst_weights`.
+
+  Returns:
+    `[E, K]` booleans.
+  """
+  chex.assert_rank(weights_ek, 2)
+  return weights_ek > 0
+
+
+def factorized_choice(
+  input_nsi: Array, input_mask_ni: Array, op_nsk: Array
+) -> tuple[Array, Array]:
+  """The likeliest input and operation of each slot of a factorised cell.
+
+  A node adds up S slots, each with one input and one operation. Ties go to
+  the lowest index; two slots of a node may agree.
+
+  Source: UNAS, Sec. 4.1; SPEC 3.9, argmax of every factor.
+
+  Args:
+    input_nsi: `[N, S, I]` logits of each slot's input.
+    input_mask_ni: `[N, I]` booleans, True for the nodes that come before.
+    op_nsk: `[N, S, K]` logits of each slot's operation.
+
+  Returns:
+    `[N, S]` integers, the inputs, and `[N, S]`, the operations.
+  """
+  chex.assert_rank([input_nsi, input_mask_ni, op_nsk], [3, 2, 3])
+  chex.assert_equal_shape_prefix([input_nsi, op_nsk], 2)
+  reachable_nsi = jnp.where(input_mask_ni[:, None, :], input_nsi, -jnp.inf)
+  return jnp.argmax(reachable_nsi, axis=-1), jnp.argmax(op_nsk, axis=-1)
+
+
+def factorized_connections(
+  input_ns: Array,
+  op_ns: Array,
+  *,
+  source_e: Array,
+  node_e: Array,
+  num_ops: int,
+) -> Array:
+  """How many slots of a node chose each connection.
+
+  As mixing weights these make a supernet compute the factorised cell.
+
+  Source: UNAS, Sec. 4.1: x_n is the sum of its slots.
+
+  Args:
+    input_ns: `[N, S]` integers, the input of each slot.
+    op_ns: `[N, S]` integers, the operation of each slot.
+    source_e: `[E]` integers, the node that the edge leaves.
+    node_e: `[E]` integers in 0..N-1, the intermediate node that it enters.
+    num_ops: K.
+
+  Returns:
+    `[E, K]` integers: 0 or 1, or more where slots of a node agree.
+  """
+  chex.assert_equal_shape([input_ns, op_ns])
+  chex.assert_equal_shape([source_e, node_e])
+  uses_es = input_ns[node_e] == source_e[:, None]
+  op_esk = jax.nn.one_hot(op_ns[node_e], num_ops, dtype=jnp.int32)
+  return jnp.sum(jnp.where(uses_es[:, :, None], op_esk, 0), axis=1)

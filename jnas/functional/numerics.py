@@ -1,6 +1,7 @@
 """Numerically safe forms of unsafe operations, each with its reason."""
 
 import chex
+import jax
 import jax.numpy as jnp
 
 from jnas.types import Array
@@ -25,9 +26,48 @@ def masked_softmax(logits: Array, mask: Array) -> Array:
   # The operand is made safe first: -inf - -inf in a row without any entry
   # would put a NaN into the gradient even where its value is not taken.
   finite = jnp.where(mask, logits, jnp.finfo(logits.dtype).min)
-  largest = jnp.max(finite, axis=-1, keepdims=True)
+  # Softmax does not depend on the shift; its gradient must not either.
+  largest = jax.lax.stop_gradient(jnp.max(finite, axis=-1, keepdims=True))
   weights = jnp.where(mask, jnp.exp(jnp.where(mask, logits - largest, 0.0)), 0)
   return safe_divide(weights, jnp.sum(weights, axis=-1, keepdims=True))
+
+
+def masked_logsumexp(logits: Array, mask: Array) -> Array:
+  """Log of the sum of exponentials of the entries that the mask allows.
+
+  Args:
+    logits: `[..., K]`.
+    mask: `[..., K]` booleans, True where the entry exists.
+
+  Returns:
+    `[...]`; 0, with gradient 0, for a row without any allowed entry.
+  """
+  chex.assert_equal_shape([logits, mask])
+  finite = jnp.where(mask, logits, jnp.finfo(logits.dtype).min)
+  largest = jax.lax.stop_gradient(jnp.max(finite, axis=-1, keepdims=True))
+  shifted = jnp.where(mask, logits - largest, 0)
+  total = jnp.sum(jnp.where(mask, jnp.exp(shifted), 0), axis=-1)
+  # The largest entry contributes exp(0), so only an empty row sums to 0.
+  safe = jnp.where(total > 0, total, 1)
+  return jnp.where(total > 0, jnp.log(safe) + largest[..., 0], 0)
+
+
+def masked_log_softmax(logits: Array, mask: Array) -> Array:
+  """Logarithm of `masked_softmax`.
+
+  Multiply by a one-hot through `where`, not `*`: 0 times -inf is no number.
+
+  Args:
+    logits: `[..., K]` unnormalised log-probabilities.
+    mask: `[..., K]` booleans, True where the entry exists.
+
+  Returns:
+    `[..., K]` log-weights; -inf, with gradient 0, where masked.
+  """
+  chex.assert_equal_shape([logits, mask])
+  allowed = jnp.where(mask, logits, 0)
+  log_weights = allowed - masked_logsumexp(logits, mask)[..., None]
+  return jnp.where(mask, log_weights, -jnp.inf)
 
 
 def safe_divide(numerator: Array, denominator: Array) -> Array:

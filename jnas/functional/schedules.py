@@ -8,7 +8,8 @@ from jnas.types import Array
 def cosine(epoch: Array, *, start: float, end: float, num_epochs: int) -> Array:
   """Half a cosine from `start` at epoch 0 to `end` at epoch `num_epochs`.
 
-  Source: SPEC 3.0: end + (start - end)(1 + cos(pi e / epochs)) / 2.
+  Source: SPEC 3.0: end + (start - end)(1 + cos(pi e / epochs)) / 2; UNAS,
+  SPEC 3.9: rate of the weights 6e-4 to 1e-4, of phi 2e-3 to 3e-4.
 
   Args:
     epoch: `[]` epochs done, may be fractional.
@@ -26,7 +27,9 @@ def cosine(epoch: Array, *, start: float, end: float, num_epochs: int) -> Array:
 def linear(epoch: Array, *, start: float, end: float, num_epochs: int) -> Array:
   """Straight line from `start` at epoch 0 to `end` at epoch `num_epochs`.
 
-  Source: DARTS, Sec. 3.2: the probability of drop-path grows linearly.
+  Source: DARTS, Sec. 3.2: the probability of drop-path grows linearly; SNAS,
+  SPEC 3.3: temperature 1 to 0.03 in 150 epochs; SDARTS-RS, SPEC 3.7: noise
+  0.03 to 0.3.
 
   Args:
     epoch: `[]` epochs done, may be fractional.
@@ -39,6 +42,24 @@ def linear(epoch: Array, *, start: float, end: float, num_epochs: int) -> Array:
   """
   share = jnp.asarray(epoch, jnp.float32) / num_epochs
   return start + (end - start) * share
+
+
+def ramp(step: Array, *, start: float, end: float, num_steps: int) -> Array:
+  """`linear` up to `num_steps`, `end` from there on.
+
+  Source: UNAS, SPEC 3.9: weight of the latency 0 to 0.1 in 30,000 steps.
+
+  Args:
+    step: `[]` steps or epochs done.
+    start: value at step 0.
+    end: value at `num_steps` and after.
+    num_steps: above 0.
+
+  Returns:
+    `[]` float32.
+  """
+  done = jnp.minimum(jnp.asarray(step, jnp.float32), num_steps)
+  return linear(done, start=start, end=end, num_epochs=num_steps)
 
 
 def exponential(epoch: Array, *, start: float, decay: float) -> Array:
