@@ -5,7 +5,9 @@ import jax.numpy as jnp
 from jnas.types import Array
 
 
-def cosine(epoch: Array, *, start: float, end: float, num_epochs: int) -> Array:
+def cosine(
+  epoch: Array, *, start: float, end: float, num_epochs: Array | int
+) -> Array:
   """Half a cosine from `start` at epoch 0 to `end` at epoch `num_epochs`.
 
   Source: SPEC 3.0: end + (start - end)(1 + cos(pi e / epochs)) / 2; UNAS,
@@ -24,7 +26,9 @@ def cosine(epoch: Array, *, start: float, end: float, num_epochs: int) -> Array:
   return end + (start - end) * (1 + jnp.cos(jnp.pi * share)) / 2
 
 
-def linear(epoch: Array, *, start: float, end: float, num_epochs: int) -> Array:
+def linear(
+  epoch: Array, *, start: float, end: float, num_epochs: Array | int
+) -> Array:
   """Straight line from `start` at epoch 0 to `end` at epoch `num_epochs`.
 
   Source: DARTS, Sec. 3.2: the probability of drop-path grows linearly; SNAS,
@@ -44,7 +48,9 @@ def linear(epoch: Array, *, start: float, end: float, num_epochs: int) -> Array:
   return start + (end - start) * share
 
 
-def ramp(step: Array, *, start: float, end: float, num_steps: int) -> Array:
+def ramp(
+  step: Array, *, start: float, end: float, num_steps: Array | int
+) -> Array:
   """`linear` up to `num_steps`, `end` from there on.
 
   Source: UNAS, SPEC 3.9: weight of the latency 0 to 0.1 in 30,000 steps.

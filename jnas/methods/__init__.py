@@ -1,6 +1,16 @@
 """Search methods by name."""
 
-from jnas.methods import darts
+from jnas.methods import (
+  darts,
+  dst,
+  entrannas,
+  gdas,
+  pc_darts,
+  random_sharing,
+  sdarts,
+  sgas,
+  snas,
+)
 from jnas.methods.base import (
   SCHEMES,
   Context,
@@ -14,6 +24,14 @@ from jnas.methods.base import (
 
 METHODS = {
   "darts": darts.DARTS,
+  "snas": snas.SNAS,
+  "entrannas": entrannas.ENTRANNAS,
+  "entrannas_dst": dst.DST,
+  "sdarts_rs": sdarts.SDARTS_RS,
+  "sgas": sgas.SGAS,
+  "pc_darts": pc_darts.PC_DARTS,
+  "gdas": gdas.GDAS,
+  "random_sharing": random_sharing.RANDOM_SHARING,
 }
 
 __all__ = [

@@ -219,28 +219,40 @@ def transit(
   if method.transit is not None:
     chosen = method.transit(settings, arch, context)
   else:
-    space = context.space
-    targets = jnp.asarray([target for _, target in space.edges])
-    chosen = {
-      cell_type: _strongest(weights, space, cell_type, targets)
-      for cell_type, weights in decide(method, settings, arch, context).items()
-    }
+    chosen = strongest_connections(
+      decide(method, settings, arch, context), context.space
+    )
   return jax.lax.stop_gradient(chosen)
 
 
-def _strongest(
-  weights_ek: Array, space: Space, cell_type: str, target_e: Array
-) -> Array:
-  """The strongest operation of a node's strongest edges, as 0 and 1."""
-  allowed_ek = jnp.asarray(
-    space.mask(cell_type) & ~space.is_op(cell_type, NONE)
-  )
-  op_e, strength_e = derive.strongest_ops(weights_ek, allowed_ek)
-  rank_e = derive.strongest_edges(
-    strength_e, target_e, num_edges=space.edges_per_node
-  )
-  chosen_ek = jax.nn.one_hot(op_e, space.num_ops, dtype=jnp.float32)
-  return jnp.where((rank_e >= 0)[:, None], chosen_ek, 0.0)
+def strongest_connections(
+  weights: CellWeights, space: Space, *, allow_same_edge: bool = False
+) -> CellWeights:
+  """The connections that DARTS's rule keeps, as 0 and 1.
+
+  Source: DARTS, Sec. 2.4; EnTranNAS, Sec. 3.2.
+
+  Args:
+    weights: `[E, K]` of each cell type.
+    space: the search space.
+    allow_same_edge: whether the two connections of a node may share an edge.
+  """
+  targets = jnp.asarray([target for _, target in space.edges])
+  return {
+    cell_type: derive.top_connections(
+      weights_ek,
+      allowed(space, cell_type),
+      targets,
+      num_connections=space.edges_per_node,
+      allow_same_edge=allow_same_edge,
+    ).astype(jnp.float32)
+    for cell_type, weights_ek in weights.items()
+  }
+
+
+def allowed(space: Space, cell_type: str) -> Array:
+  """`[E, K]` booleans, False for `none` and for padding."""
+  return jnp.asarray(space.mask(cell_type) & ~space.is_op(cell_type, NONE))
 
 
 def initial_logits(key: PRNGKey, space: Space, *, scale: float) -> ArchParams:

@@ -43,9 +43,7 @@ def init(settings: Settings, key: PRNGKey, space: Space) -> ArchParams:
     space: the search space.
   """
   op_key, edge_key = jax.random.split(key)
-  arch = {
-    "ops": base.initial_logits(op_key, space, scale=settings.init_scale)
-  }
+  arch = {"ops": base.initial_logits(op_key, space, scale=settings.init_scale)}
   if settings.edge_normalization:
     rows = base.initial_logits(edge_key, space, scale=settings.init_scale)
     arch["edges"] = {name: row[:, 0] for name, row in rows.items()}

@@ -328,7 +328,7 @@ def _perturb(
   if settings.per_example:
     logits = jnp.broadcast_to(logits, (context.batch_size, *logits.shape))
   noise = gumbel.gumbel_noise(
-    jax.random.fold_in(key, index), logits.shape, logits.dtype
+    jax.random.fold_in(key, index), logits.shape, jnp.float32
   )
   return logits, noise
 

@@ -155,9 +155,14 @@ def init_state(
     return search.net.init(streams, images, weights, train=True, **options)
 
   variables = draws.initialize(init, keys.key_for(base_key, Purpose.INIT))
-  arch = search.method.init(
-    search.settings, keys.key_for(base_key, Purpose.ARCH_INIT), space
-  )
+
+  # Under jit no two leaves share a buffer, which donation could not bear.
+  @jax.jit
+  def init_method(key: jax.Array) -> tuple[Any, Any]:
+    arch = search.method.init(search.settings, key, space)
+    return arch, search.method.init_memory(search.settings, space)
+
+  arch, memory = init_method(keys.key_for(base_key, Purpose.ARCH_INIT))
   return SearchState(
     step=jnp.zeros((), jnp.int32),
     params=variables["params"],
@@ -165,7 +170,7 @@ def init_state(
     params_opt=jax.jit(search.params_tx.init)(variables["params"]),
     arch=arch,
     arch_opt=search.arch_tx.init(arch),
-    memory=search.method.init_memory(search.settings, space),
+    memory=memory,
     sums=metrics.zero_sums(),
   )
 

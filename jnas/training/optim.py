@@ -6,7 +6,7 @@ Source: SPEC 3.0, "Optimiser semantics".
 from collections.abc import Callable
 from typing import NamedTuple
 
-import chex
+import jax
 import jax.numpy as jnp
 import optax
 from jax import flatten_util
@@ -116,9 +116,9 @@ def architecture(
   )
 
 
-def _epoch(count: chex.Numeric, steps_per_epoch: int) -> Array:
+def _epoch(count: jax.typing.ArrayLike, steps_per_epoch: int) -> Array:
   """The epoch of an optimiser's step."""
-  return jnp.asarray(count) // steps_per_epoch
+  return jnp.asarray(count, jnp.int32) // steps_per_epoch
 
 
 def arch_lr(settings: SearchConfig, epoch) -> Array:
