@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 
@@ -36,6 +37,10 @@ class Space:
     concat: nodes concatenated to make a cell's output.
     pool_norm: whether pools are followed by a batch norm in the supernet.
     edges_per_node: edges that each node of a derived cell keeps.
+    network: how cells are stacked into a network.
+    every_edge: whether a derived cell names every edge, in their order, each
+      with its strongest operation, `none` included; if not, each node keeps
+      the strongest `edges_per_node` and `none` is never chosen.
   """
 
   name: str
@@ -45,6 +50,8 @@ class Space:
   concat: tuple[int, ...]
   pool_norm: bool = True
   edges_per_node: int = 2
+  network: Literal["darts", "nasbench201"] = "darts"
+  every_edge: bool = False
 
   def __post_init__(self):
     """Checks the output's nodes and that every edge lists operations."""
