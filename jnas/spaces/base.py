@@ -2,10 +2,12 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
+# How cells are stacked: DARTS's pair of cells, or three stages of one cell.
+Network = Literal["darts", "nasbench201"]
 # The operation that cuts an edge: zeros of the output's shape.
 NONE = "none"
 # The identity (stride 1), whose share in a cell is watched during a search.
@@ -50,11 +52,16 @@ class Space:
   concat: tuple[int, ...]
   pool_norm: bool = True
   edges_per_node: int = 2
-  network: Literal["darts", "nasbench201"] = "darts"
+  network: Network = "darts"
   every_edge: bool = False
 
   def __post_init__(self):
-    """Checks the output's nodes and that every edge lists operations."""
+    """Checks the network, the output's nodes and every edge's operations."""
+    if self.network not in get_args(Network):
+      raise ValueError(
+        f"space {self.name!r}: network is {self.network!r}; it must be one of "
+        f"{', '.join(get_args(Network))}"
+      )
     last = self.num_inputs + self.num_nodes - 1
     for node in self.concat:
       if not self.num_inputs <= node <= last:

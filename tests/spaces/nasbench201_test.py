@@ -1,5 +1,6 @@
 """SPEC 2.5, 3.10 and 4.7, I2: the space of NAS-Bench-201."""
 
+import dataclasses
 import re
 
 import jax
@@ -115,3 +116,10 @@ def test_cells_that_are_not_connected_are_those_counted_by_hand():
     for index in range(15_625)
   )
   assert found == expected
+
+
+def test_a_network_that_is_not_known_is_one_clear_line():
+  assert SPACE.network == "nasbench201"
+  assert SPACES["s1"].network == "darts"
+  with pytest.raises(ValueError, match="network is 'nasbench'; it must be one"):
+    dataclasses.replace(SPACE, network="nasbench")
