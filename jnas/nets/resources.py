@@ -4,21 +4,19 @@ Source: SNAS, Sec. 2.4: parameters, multiply-adds and memory accesses.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from jnas.genotype import Cell, Genotype
-from jnas.nets import count, graph, macro
-from jnas.ops import Cost, Settings, Shape
+from jnas.nets import families, graph
+from jnas.ops import Cost, Settings
 from jnas.ops import base as ops_base
 from jnas.spaces import Space
 
-# Operations as they are in a derived network.
-DERIVED = Settings(affine=True, pool_norm=False)
-
 
 def resources(
-  space: Space, plan: macro.MacroPlan, *, size: tuple[int, int]
+  space: Space, plan: Any, *, size: tuple[int, int]
 ) -> dict[str, np.ndarray]:
   """Parameters, multiply-adds and memory accesses of a supernet's connections.
 
@@ -48,10 +46,11 @@ def resources(
 
 def sizes(
   space: Space,
-  plan: macro.MacroPlan,
+  plan: Any,
   *,
   size: tuple[int, int],
   image_channels: int,
+  settings: Settings,
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
   """Parameters and multiply-adds of a derived network, linear in its choices.
 
@@ -60,20 +59,23 @@ def sizes(
     plan: of the derived network.
     size: height and width of the images.
     image_channels: 3 for colour.
+    settings: of the derived network's operations.
 
   Returns:
     `[2]` of everything but the edges, and for each cell type `[E, K, 2]` of an
     operation on an edge, summed over the cells of the type.
   """
   cell = Cell(((),) * space.num_nodes, space.concat, space.num_inputs)
-  empty = count.count_derived(
-    Genotype(normal=cell, reduce=cell),
+  reduce = cell if "reduce" in space.cell_types else None
+  empty = families.of(space).count_derived(
+    Genotype(normal=cell, reduce=reduce),
     plan,
-    size=size[0],
-    image_channels=image_channels,
+    size[0],
+    image_channels,
+    settings,
   )
   tables = _tables(
-    space, plan, size, DERIVED, lambda cost: (cost.params, cost.madds)
+    space, plan, size, settings, lambda cost: (cost.params, cost.madds)
   )
   return np.array([empty.params, empty.madds], np.float64), {
     cell_type: np.sum(np.array(cells, np.float64), axis=0)
@@ -83,15 +85,13 @@ def sizes(
 
 def _tables(space, plan, size, settings, row) -> Mapping[str, list]:
   """For each cell type a list of its cells' `[E, K, ...]` rows."""
-  stride = macro.STEM_STRIDE[plan.stem]
-  shape = Shape(size[0] // stride, size[1] // stride, plan.features)
   tables: dict[str, list] = {name: [] for name in space.cell_types}
-  for cell in plan.cells:
-    before = shape._replace(channels=cell.features)
-    shape = ops_base.strided(before, cell.stride)
+  shapes = families.of(space).cell_shapes(plan, *size)
+  for cell, before in zip(plan.cells, shapes, strict=True):
+    after = ops_base.strided(before, cell.stride)
     tables[cell.cell_type].append(
       [
-        _edge(space, cell, edge, before, shape, settings, row)
+        _edge(space, cell, edge, before, after, settings, row)
         for edge in range(len(space.edges))
       ]
     )

@@ -19,8 +19,8 @@ from jnas.data import loader
 from jnas.data.base import Dataset
 from jnas.functional import schedules
 from jnas.genotype import Genotype
-from jnas.nets import count, derived, inherit
-from jnas.ops import Settings, draws
+from jnas.nets import inherit
+from jnas.ops import draws
 from jnas.pipeline import epochs, folder, problem, programs, stage
 from jnas.selection import random as random_selection
 from jnas.training import (
@@ -139,7 +139,7 @@ def _candidates(
 
 
 def make(
-  found: problem.Problem, dataset: Dataset, net: derived.DerivedNet
+  found: problem.Problem, dataset: Dataset, net: Any
 ) -> train_steps.Training:
   """The static parts of the training steps."""
   config = found.config.evaluate
@@ -253,11 +253,12 @@ def _train(
     checkpoint_seconds=config.checkpoint_seconds,
   )
   height, _, channels = dataset.image_shape
-  counted = count.count_derived(
+  counted = found.family.count_derived(
     genotype,
     problem.evaluate_plan(found),
-    size=height,
-    image_channels=channels,
+    height,
+    channels,
+    found.family.settings,
   )
   summary = {
     "kind": "summary",
@@ -352,11 +353,11 @@ def _inherit(
     raise FileNotFoundError(
       f"evaluate.inherit: no checkpoint in {run_folder.search}"
     )
-  child = derived.build(
+  child: Any = found.family.derived(
     genotype,
     problem.search_plan(found),
-    auxiliary=False,
-    settings=Settings(affine=False, pool_norm=found.space.pool_norm),
+    False,
+    found.family.child_settings(found.space),
   )
   inherited = inherit.inherit(
     {

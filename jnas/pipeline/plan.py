@@ -68,11 +68,12 @@ def _plan_search(found: problem.Problem) -> dict[str, Any]:
   height, _, channels = found.info.image_shape
   return {
     "params": params,
-    "madds": count.count_supernet(
+    "madds": found.family.count_supernet(
       found.space,
       problem.search_plan(found),
-      size=height,
-      image_channels=channels,
+      height,
+      channels,
+      problem.options(found),
     ).madds,
     "steps": num_steps,
     "peak_bytes": peak_bytes,
@@ -106,11 +107,12 @@ def _plan_evaluate(found: problem.Problem) -> dict[str, Any]:
   step_s = time.perf_counter() - began
   num_steps = config.epochs * training.steps_per_epoch
   height, _, channels = found.info.image_shape
-  counted = count.count_derived(
+  counted = found.family.count_derived(
     genotype,
     problem.evaluate_plan(found),
-    size=height,
-    image_channels=channels,
+    height,
+    channels,
+    found.family.settings,
   )
   networks = 1 + config.random_baselines
   return {

@@ -10,6 +10,7 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
+import flax.linen as nn
 import jax
 import numpy as np
 
@@ -18,8 +19,9 @@ from jnas import data, mistakes, registry
 from jnas.data.base import Dataset, DatasetInfo
 from jnas.genotype import Genotype, validate
 from jnas.methods import METHODS, Method, Sizes
-from jnas.nets import derived, graph, heads, macro, supernet
+from jnas.nets import families, graph
 from jnas.nets import resources as tables
+from jnas.nets.options import Options
 from jnas.ops import OPS, Op
 from jnas.selection import SELECTORS, magnitude
 from jnas.spaces import SPACES, Space
@@ -27,8 +29,6 @@ from jnas.training import batches, sharding
 
 # Two-sided names that a genotype may use: the table's, and dotted paths.
 Selector = Callable[..., Genotype]
-# Inputs of a cell: the outputs of the two cells before it (SPEC 2.2).
-_NUM_INPUTS = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +50,11 @@ class Problem:
   settings: Any
   selector: Selector
   info: DatasetInfo
+
+  @property
+  def family(self) -> families.Family:
+    """The kind of network that the space's cells make."""
+    return families.of(self.space)
 
   @property
   def num_train(self) -> int:
@@ -122,29 +127,37 @@ def load_data(problem: Problem) -> Dataset:
     ) from error
 
 
-def search_net(problem: Problem) -> supernet.Supernet:
+def search_net(problem: Problem) -> nn.Module:
   """The supernet of a config.
 
   Raises:
     ValueError: if images, batch or sizes do not fit it.
   """
-  config = problem.config.search
+  config, space = problem.config.search, problem.space
   height, width, _ = problem.info.image_shape
-  macro.check_image(height, width, config.stem)
+  problem.family.check_image(height, width, config.stem)
   for images, use in (
     (problem.num_train, "that fit the weights"),
     (problem.num_valid, "that fit the architecture"),
   ):
     _check_batch("search.batch_size", config.batch_size, images, use)
-  plan, space = search_plan(problem), problem.space
-  wanted = {cell.cell_type for cell in plan.cells}
-  if wanted != set(space.cell_types) or space.num_inputs != _NUM_INPUTS:
+  plan = search_plan(problem)
+  wanted, inputs = problem.family.cell_types, problem.family.num_inputs
+  if set(space.cell_types) != set(wanted) or space.num_inputs != inputs:
     raise ValueError(
       f"space {problem.config.space!r} has the cells "
       f"{', '.join(space.cell_types)} of {space.num_inputs} inputs; wanted "
-      f"{', '.join(sorted(wanted))} of {_NUM_INPUTS} inputs"
+      f"{', '.join(sorted(wanted))} of {inputs} inputs"
     )
-  return supernet.build(space, plan)
+  try:
+    return problem.family.supernet(space, plan, options(problem))
+  except ValueError as error:
+    raise ValueError(f"supernet: {error}") from error
+
+
+def options(problem: Problem) -> Options:
+  """What the supernet saves."""
+  return Options(**dataclasses.asdict(problem.config.supernet))
 
 
 def scheme(found: Problem) -> str:
@@ -155,30 +168,31 @@ def scheme(found: Problem) -> str:
 
 def resources(found: Problem) -> dict[str, np.ndarray]:
   """Costs of the supernet's connections, as `methods.Context` has them."""
-  return tables.resources(
-    found.space, search_plan(found), size=found.info.image_shape[:2]
-  )
+  height, width, _ = found.info.image_shape
+  return tables.resources(found.space, search_plan(found), size=(height, width))
 
 
 def sizes(found: Problem) -> Sizes:
   """Costs of the derived network, linear in what is chosen."""
+  height, width, channels = found.info.image_shape
   base, edges = tables.sizes(
     found.space,
     evaluate_plan(found),
-    size=found.info.image_shape[:2],
-    image_channels=found.info.image_shape[2],
+    size=(height, width),
+    image_channels=channels,
+    settings=found.family.settings,
   )
   return Sizes(base=base, edges=edges)
 
 
-def search_plan(problem: Problem) -> macro.MacroPlan:
+def search_plan(problem: Problem) -> Any:
   """The layout of the supernet."""
-  return _plan("search", problem.config.search, problem.info)
+  return _plan("search", problem, problem.config.search)
 
 
-def evaluate_plan(problem: Problem) -> macro.MacroPlan:
+def evaluate_plan(problem: Problem) -> Any:
   """The layout of the derived network."""
-  return _plan("evaluate", problem.config.evaluate, problem.info)
+  return _plan("evaluate", problem, problem.config.evaluate)
 
 
 def check_evaluate(problem: Problem) -> None:
@@ -189,9 +203,9 @@ def check_evaluate(problem: Problem) -> None:
   """
   config = problem.config.evaluate
   height, width, _ = problem.info.image_shape
-  macro.check_image(height, width, config.stem)
+  problem.family.check_image(height, width, config.stem)
   if config.auxiliary_weight:
-    heads.check_auxiliary(height, width, config.stem)
+    problem.family.check_auxiliary(height, width, config.stem)
   _check_batch(
     "evaluate.batch_size", config.batch_size, problem.info.num_train, "to train"
   )
@@ -201,7 +215,9 @@ def check_evaluate(problem: Problem) -> None:
       f"evaluate.cutout is {config.cutout}; it must be 0 to "
       f"{2 * max(height, width)} for images of {height}x{width}"
     )
-  if config.inherit and evaluate_plan(problem) != search_plan(problem):
+  if not config.inherit:
+    return
+  if evaluate_plan(problem) != search_plan(problem):
     raise ValueError(
       "evaluate.inherit needs the cells, channels and stem of the search: "
       f"evaluate has {config.cells}, {config.channels}, {config.stem}; search "
@@ -210,7 +226,7 @@ def check_evaluate(problem: Problem) -> None:
     )
 
 
-def derived_net(problem: Problem, genotype: Genotype) -> derived.DerivedNet:
+def derived_net(problem: Problem, genotype: Genotype) -> Any:
   """The derived network of a genotype.
 
   Raises:
@@ -218,20 +234,21 @@ def derived_net(problem: Problem, genotype: Genotype) -> derived.DerivedNet:
       does not fit the network.
   """
   check_genotype(genotype)
-  plan = evaluate_plan(problem)
+  plan, inputs = evaluate_plan(problem), problem.family.num_inputs
   for cell_type, cell in genotype.cells().items():
-    if cell.num_inputs != _NUM_INPUTS:
+    if cell.num_inputs != inputs:
       raise ValueError(
-        f"the genotype's {cell_type} cell has {cell.num_inputs} inputs; it "
-        f"must have {_NUM_INPUTS}, the outputs of the two cells before"
+        f"the genotype's {cell_type} cell has {cell.num_inputs} inputs; the "
+        f"network of space {problem.config.space!r} takes {inputs}"
       )
   if problem.config.evaluate.inherit:
     # The supernet has weights only for connections of its space.
     magnitude.chosen_weights(genotype, problem.space)
-  return derived.build(
+  return problem.family.derived(
     genotype,
     plan,
-    auxiliary=problem.config.evaluate.auxiliary_weight > 0,
+    problem.config.evaluate.auxiliary_weight > 0,
+    problem.family.settings,
   )
 
 
@@ -278,16 +295,13 @@ def check_devices(config: configs.Config) -> None:
 
 def _plan(
   section: str,
+  problem: Problem,
   config: configs.SearchConfig | configs.EvaluateConfig,
-  info: DatasetInfo,
-) -> macro.MacroPlan:
+) -> Any:
   """The layout that a section of the config asks for."""
   try:
-    return macro.plan(
-      num_cells=config.cells,
-      features=config.channels,
-      num_classes=info.num_classes,
-      stem=config.stem,
+    return problem.family.plan(
+      config.cells, config.channels, problem.info.num_classes, config.stem
     )
   except ValueError as error:
     raise ValueError(f"{section}: {error}") from error

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jnas import methods
 from jnas.data import loader
 from jnas.data.base import Dataset
+from jnas.nets import supernet
 from jnas.ops import draws
 from jnas.pipeline import problem, stage
 from jnas.training import keys, metrics, optim, steps
@@ -54,7 +55,7 @@ class Programs(NamedTuple):
 
 def make(found: problem.Problem, dataset: Dataset) -> steps.Search:
   """The static parts of a search's steps."""
-  config = found.config.search
+  config, saved = found.config.search, problem.options(found)
   steps_per_epoch = loader.steps_per_epoch(found.num_train, config.batch_size)
   return steps.Search(
     net=problem.search_net(found),
@@ -67,7 +68,10 @@ def make(found: problem.Problem, dataset: Dataset) -> steps.Search:
     scheme=problem.scheme(found),
     hessian=config.hessian,
     unroll=optim.unroll(config, steps_per_epoch=steps_per_epoch),
-    has_transit=found.config.supernet.engine != "all",
+    has_bypass=saved.partial_channels > 1,
+    has_transit=saved.has_transit,
+    recompiles=saved.has_transit and saved.transit == "recompile",
+    structure=None,
     arch_warmup=config.arch_warmup,
     arch_moves_statistics=config.arch_moves_statistics,
     drop_path=config.drop_path,
@@ -89,7 +93,10 @@ def init_state(
     name: jnp.zeros(space.mask(name).shape) for name in space.cell_types
   }
   images = jnp.zeros((1, *image_shape))
-  options = {"transit": weights} if search.has_transit else {}
+  options = {}
+  if search.has_transit:
+    transit = search.recompiles and supernet.freeze(weights)
+    options["transit"] = transit or weights
 
   def init(key: jax.Array) -> Any:
     streams = {"params": key, "noise": key}
@@ -122,23 +129,11 @@ def compile_programs(
   state: SearchState,
   batch: loader.Batch,
 ) -> tuple[Programs, int]:
-  """Compiles every step of a search; also gives the largest peak memory."""
-  arch_step = None
-  if search.moves_arch:
-    arch_step = stage.compile_step(
-      "architecture step",
-      steps.make_arch_step(search, base_key),
-      state,
-      (batch, batch),
-      donate_argnums=0,
-    )
-  weight_step = stage.compile_step(
-    "weight step",
-    steps.make_weight_step(search, base_key),
-    state,
-    batch,
-    donate_argnums=0,
-  )
+  """Compiles every step of a search; also gives the largest peak memory.
+
+  Where the supernet's Transit-cells are compiled for each derived cell, that
+  is done for the present one, and again whenever a step finds another.
+  """
 
   def believe(arch: Any, memory: Any, step: jax.Array) -> Belief:
     context = search.context(memory, step)
@@ -154,27 +149,95 @@ def compile_programs(
     context = search.context(memory, step)
     return search.method.after_epoch(search.settings, arch, context)
 
+  def compile_arch(search: steps.Search) -> jax.stages.Compiled:
+    return stage.compile_step(
+      "architecture step",
+      steps.make_arch_step(search, base_key),
+      state_like,
+      (batch, batch),
+      donate_argnums=0,
+    )
+
+  def compile_weight(search: steps.Search) -> jax.stages.Compiled:
+    return stage.compile_step(
+      "weight step",
+      steps.make_weight_step(search, base_key),
+      state_like,
+      batch,
+      donate_argnums=0,
+    )
+
+  def compile_eval(search: steps.Search) -> jax.stages.Compiled:
+    return stage.compile_step(
+      "validation",
+      steps.make_search_eval(search),
+      state_like.params,
+      state_like.batch_stats,
+      belief.probs,
+      None if search.structure is not None else belief.transit,
+      batch,
+      mask,
+    )
+
+  state_like = jax.tree.map(_describe, state)
   believe = jax.jit(believe)
   mask = jnp.ones(batch["labels"].shape, jnp.float32)
   mask = jax.device_put(mask, batch["labels"].sharding)
   belief = believe(state.arch, state.memory, state.step)
-  evaluate = stage.compile_step(
-    "validation",
-    steps.make_search_eval(search),
-    state.params,
-    state.batch_stats,
-    belief.probs,
-    belief.transit,
-    batch,
-    mask,
-  )
+  compilers = [compile_weight, compile_eval]
+  if search.moves_arch:
+    compilers.append(compile_arch)
+  first = search
+  if search.recompiles:
+    assert belief.transit is not None
+    first = search._replace(structure=supernet.freeze(belief.transit))
+  compiled = [compiler(first) for compiler in compilers]
+  functions: list[Any] = compiled
+  if search.recompiles:
+    functions = [
+      _PerStructure(search, first, compiler, program, believe)
+      for compiler, program in zip(compilers, compiled, strict=True)
+    ]
+    functions[1] = functions[1].evaluate
   programs = Programs(
-    arch_step, weight_step, evaluate, believe, jax.jit(after_epoch)
+    arch_step=functions[2] if search.moves_arch else None,
+    weight_step=functions[0],
+    evaluate=functions[1],
+    believe=believe,
+    after_epoch=jax.jit(after_epoch),
   )
-  compiled = [weight_step, evaluate]
-  if arch_step is not None:
-    compiled.append(arch_step)
   return programs, stage.peak_bytes(*compiled)
+
+
+class _PerStructure:
+  """A program compiled for each derived cell, kept for when it comes again."""
+
+  def __init__(self, search, first, compiler, program, believe) -> None:
+    self._search = search
+    self._compile = compiler
+    self._programs = {first.structure: program}
+    self._believe = believe
+
+  def __call__(self, state: SearchState, batch: Any) -> Any:
+    """A step on the cell derived from the state."""
+    transit = self._believe(state.arch, state.memory, state.step).transit
+    return self._program(transit)(state, batch)
+
+  def evaluate(self, params, batch_stats, weights, transit, batch, mask) -> Any:
+    """The sums of a batch for a given cell."""
+    program = self._program(transit)
+    return program(params, batch_stats, weights, None, batch, mask)
+
+  def _program(self, transit: CellWeights) -> Any:
+    structure = supernet.freeze(jax.device_get(transit))
+    if structure not in self._programs:
+      search = self._search._replace(structure=structure)
+      self._programs[structure] = self._compile(search)
+    return self._programs[structure]
+
+
+def _describe(leaf: jax.Array) -> jax.ShapeDtypeStruct:
+  return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
 
 
 def belief_of(programs: Programs, state: SearchState) -> Belief:

@@ -8,7 +8,7 @@ import numpy as np
 
 from jnas.functional import derive as rules
 from jnas.genotype import Cell, Genotype
-from jnas.spaces import NONE, Space
+from jnas.spaces import NONE, Space, nasbench201
 from jnas.types import Array, CellWeights
 
 
@@ -25,6 +25,8 @@ def derive(weights: CellWeights, space: Space) -> Genotype:
   Returns:
     The genotype.
   """
+  if space.every_edge:
+    return nasbench201.derive(weights, space)
   cells = {
     cell_type: _derive_cell(weights[cell_type], space, cell_type)
     for cell_type in space.cell_types

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from jnas.genotype import Cell, Genotype
-from jnas.spaces import NONE, Space
+from jnas.spaces import NONE, Space, nasbench201
 from jnas.types import PRNGKey
 
 
@@ -24,6 +24,8 @@ def sample(key: PRNGKey, space: Space) -> Genotype:
   Returns:
     The genotype.
   """
+  if space.every_edge:
+    return nasbench201.sample(key, space)
   keys = jax.random.split(key, len(space.cell_types))
   cells = {
     cell_type: _sample_cell(cell_key, space, cell_type)

@@ -16,12 +16,16 @@ import optax
 
 from jnas import methods
 from jnas.functional import bilevel, schedules
+from jnas.nets import supernet
 from jnas.spaces import Space
 from jnas.training import batches, keys, metrics, optim
 from jnas.training.batches import Batch, Images
 from jnas.training.keys import Purpose
 from jnas.training.state import SearchState
 from jnas.types import ArchParams, Array, CellWeights, PRNGKey, Progress, PyTree
+
+# The derived cell as 0 and 1, traced, or as a static value.
+Transit = CellWeights | supernet.Structure
 
 
 class Search(NamedTuple):
@@ -39,7 +43,11 @@ class Search(NamedTuple):
     hessian: how the second-order term is computed.
     unroll: learning rate by step, momentum and weight decay of the weights'
       optimiser, for the virtual step of the second order.
+    has_bypass: whether some channels go past the operations of an edge.
     has_transit: whether some cells compute the derived cell alone.
+    recompiles: whether steps are compiled for one derived cell each.
+    structure: the derived cell where a program is compiled for it alone; None
+      where programs serve every derived cell.
     arch_warmup: epochs before the architecture moves.
     arch_moves_statistics: whether architecture steps move the running batch
       statistics.
@@ -63,7 +71,10 @@ class Search(NamedTuple):
   scheme: str
   hessian: Literal["exact", "finite_difference"]
   unroll: optim.Unroll
+  has_bypass: bool
   has_transit: bool
+  recompiles: bool
+  structure: supernet.Structure | None
   arch_warmup: int
   arch_moves_statistics: bool
   drop_path: float
@@ -105,10 +116,12 @@ class Search(NamedTuple):
 
   def transit(
     self, arch: ArchParams, context: methods.Context
-  ) -> CellWeights | None:
-    """The derived cell as 0 and 1, None where no cell computes it alone."""
+  ) -> Transit | None:
+    """The derived cell, None where no cell computes it alone."""
     if not self.has_transit:
       return None
+    if self.structure is not None:
+      return self.structure
     return methods.transit(self.method, self.settings, arch, context)
 
   def apply(
@@ -117,7 +130,7 @@ class Search(NamedTuple):
     batch_stats: PyTree,
     images: Array,
     weights: CellWeights,
-    transit: CellWeights | None,
+    transit: Transit | None,
     key: PRNGKey,
     progress: Progress,
   ) -> tuple[Array, PyTree]:
@@ -127,6 +140,8 @@ class Search(NamedTuple):
       options["transit"] = transit
     if self.drop_path:
       options["drop_path"] = jnp.asarray(self.drop_path)
+    if self.has_bypass:
+      options["edge_weights"] = _edge_weights(weights)
     if self.drop_skip:
       options["drop_skip"] = schedules.linear(
         progress.epoch,
@@ -139,7 +154,10 @@ class Search(NamedTuple):
       images,
       weights,
       train=True,
-      rngs={"noise": key, "drop_path": jax.random.fold_in(key, 1)},
+      rngs={
+        name: jax.random.fold_in(key, index)
+        for index, name in enumerate(("noise", "drop_path", "drop_skip"))
+      },
       mutable=["batch_stats"],
       **options,
     )
@@ -333,7 +351,13 @@ def make_search_eval(
     batch: Batch,
     mask: Array,
   ) -> metrics.MetricSums:
-    options = {} if transit is None else {"transit": transit}
+    options: dict[str, Any] = {}
+    if search.has_transit:
+      options["transit"] = (
+        transit if not search.recompiles else search.structure
+      )
+    if search.has_bypass:
+      options["edge_weights"] = _edge_weights(weights)
     logits = search.net.apply(
       {"params": params, "batch_stats": batch_stats},
       search.images.plain(batch["images"]),
@@ -350,6 +374,11 @@ def make_search_eval(
     return metrics.batch_sums(losses, hits, mask)
 
   return evaluate
+
+
+def _edge_weights(weights: CellWeights) -> CellWeights:
+  """`[E]` or `[B, E]`: an edge counts what its operations count together."""
+  return {name: jnp.sum(value, axis=-1) for name, value in weights.items()}
 
 
 def _augmented(

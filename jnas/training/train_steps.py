@@ -7,12 +7,12 @@ in `steps`.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
 
 from jnas.functional import schedules
-from jnas.nets.derived import DerivedNet
 from jnas.training import batches, keys, metrics
 from jnas.training.batches import Batch, Images
 from jnas.training.keys import Purpose
@@ -34,7 +34,7 @@ class Training(NamedTuple):
     steps_per_epoch: steps in an epoch.
   """
 
-  net: DerivedNet
+  net: nn.Module
   images: Images
   params_tx: optax.GradientTransformation
   drop_path: float
