@@ -24,13 +24,13 @@ class Belief(NamedTuple):
   Attributes:
     probs: what validation and entropy look at.
     decided: what the selector reads.
-    transit: the derived cell as 0 and 1 where some cells compute it alone.
+    transit: the derived cell as 0 and 1, where some cells compute it alone.
     report: the method's own scalars.
   """
 
   probs: CellWeights
   decided: CellWeights
-  transit: CellWeights | None
+  transit: Any
   report: dict[str, Any]
 
 
