@@ -205,7 +205,7 @@ def finite_difference_product(
     The product, like `a`; 0 where v is 0.
   """
   # A zero v gives eps = 0, two equal points and a quotient of 0.
-  eps = numerics.safe_divide(radius, optax.tree.norm(v))
+  eps = numerics.safe_divide(jnp.asarray(radius), optax.tree.norm(v))
 
   def arch_grad(sign: int) -> PyTree:
     moved = jax.tree.map(lambda weight, d: weight + sign * eps * d, w, v)
