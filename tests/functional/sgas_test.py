@@ -92,9 +92,12 @@ def test_eight_decisions_leave_two_edges_for_each_node(criterion):
     history = sgas.record(history, sgas.op_probs(probs, REAL))
     edge = sgas.choose_edge(score, decisions)
     decisions = sgas.decide(
-      decisions, edge, sgas.best_op(probs, REAL, edge), TARGETS,
+      decisions,
+      edge,
+      sgas.best_op(probs, REAL, edge),
+      TARGETS,
       edges_per_node=2,
-    )  # fmt: skip
+    )
     return (decisions, history), (edge, decisions)
 
   history = sgas.init_history(length=4, num_edges=14, num_ops=8)

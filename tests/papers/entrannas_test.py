@@ -45,12 +45,18 @@ def test_equations_5_and_7_to_10():
 @pytest.mark.parametrize(
   ("stop", "first", "last"),
   [
-    (False, [-0.21501, -0.06395, -0.02874, 0.30770],
-     [-1.08924, 1.02897, 0.01505, 0.04521]),
-    (True, [-0.21501, -0.06395, -0.02874, 0.30770],
-     [-0.55680, 0.67171, -0.02870, -0.08621]),
+    (
+      False,
+      [-0.21501, -0.06395, -0.02874, 0.30770],
+      [-1.08924, 1.02897, 0.01505, 0.04521],
+    ),
+    (
+      True,
+      [-0.21501, -0.06395, -0.02874, 0.30770],
+      [-0.55680, 0.67171, -0.02870, -0.08621],
+    ),
   ],
-)  # fmt: skip
+)
 def test_gradients_in_both_readings_of_the_maximum(stop, first, last):
   def loss(logits, beta):
     weights, _ = sparsify.dst_weights(
