@@ -36,7 +36,8 @@ def darts_grad(
 ) -> PyTree:
   """Gradient of the validation loss in the architecture.
 
-  See `darts_value_and_grad`.
+  Source: DARTS, Eqs. (6)-(8); the arguments are those of
+  `darts_value_and_grad`.
   """
   return darts_value_and_grad(
     loss_fn,
@@ -103,9 +104,15 @@ def darts_value_and_grad(
   if order == 1:
     return jax.value_and_grad(loss_fn, argnums=1)(w, a, batch_val)
   stepped = unroll(
-    loss_fn, w, a, batch_train, xi=xi, momentum_buffer=momentum_buffer,
-    mu=mu, wd=wd,
-  )  # fmt: skip
+    loss_fn,
+    w,
+    a,
+    batch_train,
+    xi=xi,
+    momentum_buffer=momentum_buffer,
+    mu=mu,
+    wd=wd,
+  )
   loss, (v, direct) = jax.value_and_grad(loss_fn, argnums=(0, 1))(
     stepped, a, batch_val
   )
@@ -205,7 +212,7 @@ def finite_difference_product(
     The product, like `a`; 0 where v is 0.
   """
   # A zero v gives eps = 0, two equal points and a quotient of 0.
-  eps = numerics.safe_divide(radius, optax.global_norm(v))
+  eps = numerics.safe_divide(jnp.asarray(radius), optax.tree.norm(v))
 
   def arch_grad(sign: int) -> PyTree:
     moved = jax.tree.map(lambda weight, d: weight + sign * eps * d, w, v)

@@ -8,7 +8,7 @@ Source: SNAS (arXiv:1812.09926), Eq. (5) and Appendix; SPEC 3.2.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -64,7 +64,7 @@ def sample_concrete(
   )
 
 
-def gumbel_noise(key: PRNGKey, shape: Sequence[int], dtype: type) -> Array:
+def gumbel_noise(key: PRNGKey, shape: Sequence[int], dtype: Any) -> Array:
   """Standard Gumbel noise, -log of an exponential variate.
 
   Source: SPEC 3.2: -log u is drawn directly, never formed from a clamped u.

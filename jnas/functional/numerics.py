@@ -84,6 +84,38 @@ def safe_divide(numerator: Array, denominator: Array) -> Array:
   return jnp.where(denominator == 0, 0, numerator / safe)
 
 
+@jax.custom_jvp
+def normalize_rows(values: Array) -> Array:
+  """Values over their sum along the last axis; a row of zeros stays zeros.
+
+  Its derivative is written out because a row with a single positive entry is
+  constant: autodiff would leave the difference of two rounded quotients there,
+  large where the entry is small.
+
+  Args:
+    values: `[..., K]`, at least 0.
+
+  Returns:
+    `[..., K]`.
+  """
+  total = jnp.sum(values, axis=-1, keepdims=True)
+  # Compiled, a quotient by a broadcast sum may be a product with its rounded
+  # reciprocal, and then x / x is not 1.
+  alone = (values == total) & (total > 0)
+  return jnp.where(alone, 1, safe_divide(values, total))
+
+
+@normalize_rows.defjvp
+def _normalize_rows_jvp(primals, tangents):
+  (values,), (step,) = primals, tangents
+  total = jnp.sum(values, axis=-1, keepdims=True)
+  shares = normalize_rows(values)
+  # Divided first, so that the transpose subtracts first: exactly 0 there.
+  relative = safe_divide(step, total)
+  moved = jnp.sum(relative, axis=-1, keepdims=True)
+  return shares, relative - shares * moved
+
+
 def entropy(probs: Array) -> Array:
   """Shannon entropy in nats over the last axis, with `0 log 0 = 0`.
 

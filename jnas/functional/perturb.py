@@ -6,7 +6,7 @@ Source: SDARTS (arXiv:2002.05283), Sec. 3, random smoothing; SPEC 3.7.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import chex
 import jax
@@ -47,7 +47,7 @@ def perturb_weights(
 
 
 def draw_noise(
-  key: PRNGKey, shape: Sequence[int], dtype: type, *, noise: Noise
+  key: PRNGKey, shape: Sequence[int], dtype: Any, *, noise: Noise
 ) -> Array:
   """Noise of unit size: uniform in -1..1 or standard normal.
 

@@ -68,20 +68,21 @@ def dst_weights(
   chex.assert_rank([logits_ek, beta_n, node_of_edge], [2, 1, 1])
   chex.assert_type([logits_ek, beta_n, node_of_edge], [float, float, int])
   mask_ek = jnp.ones(logits_ek.shape, bool) if mask is None else mask
-  probs_ek = numerics.masked_softmax(logits_ek / temperature, mask_ek)
-  largest_n = _largest_of_node(probs_ek, node_of_edge, beta_n.shape[0])
+  log_p_ek = numerics.masked_log_softmax(logits_ek / temperature, mask_ek)
+  largest_n = _largest_of_node(log_p_ek, node_of_edge, beta_n.shape[0])
   if stop_gradient_max:
     largest_n = jax.lax.stop_gradient(largest_n)
-  relative_ek = numerics.safe_divide(
-    probs_ek, largest_n[node_of_edge][:, None]
-  )  # Eq. (7)
+  # A difference of logarithms: exactly 1 at the maximum, without gradient.
+  relative_ek = jnp.exp(log_p_ek - largest_n[node_of_edge][:, None])  # Eq. (7)
   threshold_n = jnp.minimum(jax.nn.sigmoid(beta_n), MAX_THRESHOLD)
   # relu passes no gradient at 0: a connection at the threshold is cut.
-  kept_ek = jax.nn.relu(relative_ek - threshold_n[node_of_edge][:, None])
-  kept_ek = jnp.where(mask_ek, kept_ek, 0)  # Eq. (8)
-  total_e = jnp.sum(kept_ek, axis=-1)
-  weights_ek = numerics.safe_divide(kept_ek, total_e[:, None])  # Eq. (9)
-  sparsity = Sparsity(probs_ek, relative_ek, threshold_n, weights_ek > 0)
+  kept_ek = jax.nn.relu(
+    relative_ek - threshold_n[node_of_edge][:, None]
+  )  # Eq. (8)
+  weights_ek = numerics.normalize_rows(kept_ek)  # Eq. (9)
+  sparsity = Sparsity(
+    jnp.exp(log_p_ek), relative_ek, threshold_n, weights_ek > 0
+  )
   return weights_ek, sparsity
 
 
@@ -102,9 +103,10 @@ def threshold_penalty(beta_n: Array) -> Array:
 
 
 def _largest_of_node(
-  probs_ek: Array, node_of_edge: Array, num_nodes: int
+  log_p_ek: Array, node_of_edge: Array, num_nodes: int
 ) -> Array:
-  """`[N]` largest probability into each node; 0 for a node without edges."""
+  """`[N]` largest log-probability into each node, finite without any edge."""
   enters_ne = node_of_edge[None, :] == jnp.arange(num_nodes)[:, None]
-  probs_nek = jnp.where(enters_ne[:, :, None], probs_ek[None], 0)
-  return jnp.max(probs_nek, axis=(1, 2))
+  least = jnp.finfo(log_p_ek.dtype).min
+  log_p_nek = jnp.where(enters_ne[:, :, None], log_p_ek[None], least)
+  return jnp.max(log_p_nek, axis=(1, 2))

@@ -192,9 +192,13 @@ def test_the_mean_baseline_scales_the_mean_and_lowers_the_variance(oracle):
   table = jnp.broadcast_to(table, (2, 8, 3))
   logits = jnp.array(oracle["log_alpha"], jnp.float32)
   draw = functools.partial(
-    draw_gradients, logits, table, 0.5, combine=costs.log_penalty,
+    draw_gradients,
+    logits,
+    table,
+    0.5,
+    combine=costs.log_penalty,
     num_draws=100_000,
-  )  # fmt: skip
+  )
   plain, sample = draw(mean_baseline=False)
   based, _ = draw(mean_baseline=True)
   assert based.var(0).sum() < plain.var(0).sum()
@@ -231,9 +235,14 @@ def test_gradients_are_finite_and_masked_operations_cost_nothing(temperature):
 
   def score(logits, gumbels):
     return costs.policy_gradient_cost(
-      logits, gumbels, temperature, table, combine=costs.log_penalty,
-      mean_baseline=False, mask=mask,
-    )  # fmt: skip
+      logits,
+      gumbels,
+      temperature,
+      table,
+      combine=costs.log_penalty,
+      mean_baseline=False,
+      mask=mask,
+    )
 
   for fn in (analytic, score):
     value_and_grad = jax.jit(jax.vmap(jax.value_and_grad(fn), (None, 0)))
