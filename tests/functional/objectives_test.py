@@ -1,5 +1,7 @@
 """Cross-entropy against NumPy; UNAS's objectives by hand (SPEC 4.3, E14)."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -63,9 +65,10 @@ def test_generalization_gap_of_several_architectures():
 
 def test_an_unknown_gap_is_refused():
   losses = jnp.ones(2)
+  unknown: Any = "mean"
   with pytest.raises(ValueError, match="'mean'.*'batch' or 'per_example'"):
     objectives.generalization_gap_loss(
-      losses, losses, gap_weight=0.5, gap="mean", absolute=True
+      losses, losses, gap_weight=0.5, gap=unknown, absolute=True
     )
 
 
