@@ -113,6 +113,37 @@ class SuperLayer(nn.Module):
     return total
 
 
+class IndexedLayer(nn.Module):
+  """One candidate of a layer, taken by its index when the program runs.
+
+  Attributes:
+    layer: its channels and stride.
+    skip_dropout: as `SuperLayer`.
+  """
+
+  layer: Layer
+  skip_dropout: float
+
+  def setup(self) -> None:
+    """Makes the candidates, under the names that `SuperLayer` gives them."""
+    for name in OPS[self.layer.cell_type]:
+      if name == SKIP:
+        setattr(self, name, nn.Dropout(self.skip_dropout))
+      else:
+        setattr(self, name, _block(name, self.layer))
+
+  def __call__(self, x: Array, index: Array, *, train: bool) -> Array:
+    """Maps `[1, B, H, W, C]` and `[]` to `[1, B, H', W', features]`."""
+    names = OPS[self.layer.cell_type]
+    branches = [
+      functools.partial(_run_candidate, name, train) for name in names
+    ]
+    if self.is_initializing():
+      for branch in branches:
+        branch(self, x)
+    return nn.switch(index, branches, self, x)
+
+
 class DerivedLayer(nn.Module):
   """One layer with its chosen candidate."""
 
@@ -169,6 +200,47 @@ class Supernet(nn.Module):
     return Head(self.plan, name="head")(x, train=train)
 
 
+class IndexedNet(nn.Module):
+  """One compiled network for every architecture, at the cost of one.
+
+  It has the supernet's variables and gives what the supernet gives for one-hot
+  weights, but for the batch norms' running statistics, which move only in the
+  candidates that ran.
+
+  Source: SPEC 3.9, latency of a sample; UNAS, Eq. (7) for discrete samples.
+
+  Attributes:
+    plan: channels and strides.
+    skip_dropout: 0.1 in UNAS; its draws come from the `dropout` stream.
+  """
+
+  plan: Plan
+  skip_dropout: float
+
+  @nn.compact
+  def __call__(self, images: Array, index_l: Array, *, train: bool) -> Array:
+    """Runs the network.
+
+    Args:
+      images: `[B, H, W, channels]`, normalised.
+      index_l: `[L]` integers, the column of each layer's candidate in the order
+        of the chain.
+      train: as `Supernet`.
+
+    Returns:
+      `[B, classes]` logits.
+    """
+    layers = self.plan.layers
+    chex.assert_shape(index_l, (len(layers),))
+    chex.assert_type(index_l, int)
+    x = Stem(self.plan, name="stem")(images, train=train)
+    for position, layer in enumerate(layers):
+      x = IndexedLayer(layer, self.skip_dropout, name=f"layer_{position + 1}")(
+        x, index_l[position], train=train
+      )
+    return Head(self.plan, name="head")(x, train=train)
+
+
 class DerivedNet(nn.Module):
   """Maps images to logits through one candidate a layer.
 
@@ -216,3 +288,12 @@ def inherit(variables: Mapping[str, Any], ops: Sequence[str]) -> dict[str, Any]:
 def _block(name: str, layer: Layer) -> MBConv:
   kernel, expansion = BLOCKS[name]
   return MBConv(layer.features, kernel, expansion, layer.stride, name=name)
+
+
+def _run_candidate(
+  name: str, train: bool, layer: IndexedLayer, x: Array
+) -> Array:
+  candidate = getattr(layer, name)
+  if name == SKIP:
+    return candidate(x, deterministic=not train)
+  return candidate(x, train=train)

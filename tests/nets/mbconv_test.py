@@ -184,17 +184,74 @@ def test_one_hot_supernet_is_the_network_that_inherits_from_it(kept):
   ops = (BLOCKS[3], kept, BLOCKS[4])
   child = mbconv.DerivedNet(TINY, ops)
 
+  indexed = mbconv.IndexedNet(TINY, skip_dropout=0.0)
+  index_l = jnp.asarray(
+    [
+      mbconv_plan.OPS[layer.cell_type].index(op)
+      for layer, op in zip(TINY.layers, ops, strict=True)
+    ]
+  )
+
   @jax.jit
-  def run(variables, weights):
+  def run(variables, weights, index_l):
     inherited = mbconv.inherit(variables, ops)
     return (
-      net.apply(variables, images, weights, train=False),
       child.apply(inherited, images, train=False),
+      net.apply(variables, images, weights, train=False),
+      indexed.apply(variables, images, index_l, train=False),
     )
 
-  found, expected = run(variables, one_hot_weights(TINY, ops))
+  expected, mixed, taken = run(variables, one_hot_weights(TINY, ops), index_l)
   assert np.ptp(np.asarray(expected)) > 1
-  np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+  np.testing.assert_allclose(mixed, expected, rtol=1e-4, atol=1e-4)
+  np.testing.assert_allclose(taken, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_indexed_network_has_the_supernets_variables():
+  images = jnp.zeros((1, 8, 8, 3))
+
+  def shapes_of(net, choice):
+    return jax.eval_shape(
+      lambda: net.init(jax.random.key(0), images, choice, train=False)
+    )
+
+  supernet = shapes_of(
+    mbconv.Supernet(TINY, skip_dropout=0.1), uniform_weights(TINY)
+  )
+  indexed = shapes_of(
+    mbconv.IndexedNet(TINY, skip_dropout=0.1), jnp.zeros(3, int)
+  )
+  assert jax.tree.map(jnp.shape, supernet) == jax.tree.map(jnp.shape, indexed)
+
+
+def test_only_the_candidate_that_ran_moves_its_statistics_and_has_a_gradient():
+  layer = mbconv.IndexedLayer(mbconv_plan.Layer(4, 4, 1), skip_dropout=0.1)
+  x = jax.random.normal(jax.random.key(0), (1, 3, 4, 4, 4))
+  variables = random_variables(layer, x, jnp.zeros((), int))
+
+  @jax.jit
+  def run(params, index):
+    def total(params):
+      y, moved = layer.apply(
+        {**variables, "params": params},
+        x,
+        index,
+        train=True,
+        rngs={"dropout": jax.random.key(1)},
+        mutable="batch_stats",
+      )
+      return jnp.sum(y**2), moved["batch_stats"]
+
+    return jax.grad(total, has_aux=True)(params)
+
+  gradient, moved = run(variables["params"], jnp.asarray(2))
+  for name in BLOCKS:
+    ran = name == mbconv_plan.OPS["normal"][2]
+    slopes = jax.tree.leaves(gradient[name])
+    assert any(np.any(leaf != 0) for leaf in slopes) == ran, name
+    # The statistics were ones before.
+    stats = jax.tree.leaves(moved[name])
+    assert any(np.any(leaf != 1) for leaf in stats) == ran, name
 
 
 def test_each_example_may_have_its_own_weights():
