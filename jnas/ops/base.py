@@ -222,9 +222,11 @@ class BatchNorm(nn.Module):
 
   Attributes:
     affine: whether a scale and a shift are trained.
+    eps: added to the variance.
   """
 
   affine: bool
+  eps: float = BATCH_NORM_EPS
 
   def __call__(self, x: Array, *, train: bool) -> Array:
     """Normalises `[T, B, H, W, C]`."""
@@ -247,7 +249,7 @@ class BatchNorm(nn.Module):
     mean = self.variable("batch_stats", "mean", jnp.zeros, shape, jnp.float32)
     var = self.variable("batch_stats", "var", jnp.ones, shape, jnp.float32)
     y, moved_mean, moved_var = normalize(
-      mean.value, var.value, eps=BATCH_NORM_EPS, momentum=BATCH_NORM_MOMENTUM
+      mean.value, var.value, eps=self.eps, momentum=BATCH_NORM_MOMENTUM
     )
     moving = self.is_mutable_collection("batch_stats")
     if moving and not self.is_initializing():
