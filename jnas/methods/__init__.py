@@ -10,6 +10,7 @@ from jnas.methods import (
   sdarts,
   sgas,
   snas,
+  unas,
 )
 from jnas.methods.base import (
   SCHEMES,
@@ -31,6 +32,7 @@ METHODS = {
   "sgas": sgas.SGAS,
   "pc_darts": pc_darts.PC_DARTS,
   "gdas": gdas.GDAS,
+  "unas": unas.UNAS,
   "random_sharing": random_sharing.RANDOM_SHARING,
 }
 

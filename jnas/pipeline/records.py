@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jnas import genotype as genotypes
-from jnas.functional import mixing
+from jnas.functional import mixing, numerics
 from jnas.genotype import Genotype
 from jnas.pipeline import problem, stage
 from jnas.pipeline.programs import Programs, belief_of
@@ -103,11 +103,18 @@ def op_counts(cell: genotypes.Cell | None) -> dict[str, int]:
   return {name: names.count(name) for name in sorted(set(names))}
 
 
+def _rows(weights_ek: jax.Array) -> jax.Array:
+  """Each edge's weights as parts of their sum; zeros where there are none."""
+  return numerics.safe_divide(
+    weights_ek, jnp.sum(weights_ek, axis=-1, keepdims=True)
+  )
+
+
 def _entropies(weights: CellWeights, space: Space) -> dict[str, float]:
   return {
     name: float(
       mixing.relative_entropy(
-        jnp.asarray(weights[name]), jnp.asarray(space.mask(name))
+        _rows(jnp.asarray(weights[name])), jnp.asarray(space.mask(name))
       )
     )
     for name in space.cell_types

@@ -1,0 +1,407 @@
+"""UNAS: unbiased gradients of an expected loss over discrete architectures.
+
+Source: UNAS (arXiv:1912.07651), Secs. 3 and 4; SPEC 3.9.
+"""
+
+import dataclasses
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jnas.functional import (
+  categorical,
+  control_variate,
+  estimators,
+  factorized,
+  objectives,
+)
+from jnas.methods import base
+from jnas.spaces import Space
+from jnas.types import ArchParams, Array, CellWeights, PRNGKey, PyTree
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """What UNAS leaves open.
+
+  Attributes:
+    cell: "factorized", two pairs of an input and an operation in each node, or
+      "edges", one operation on each edge.
+    estimator: of the gradient: "rebar", "reinforce" with a moving baseline,
+      and the biased "gumbel_softmax" and "straight_through".
+    coupled: whether REBAR's conditional sample reuses the noise.
+    temperature: of the relaxed samples, above 0.
+    softening: raises every probability before they are drawn from; 0 for none.
+    objective: loss that the architecture minimises: the training loss plus
+      the "gap" to the validation loss, the "valid" loss, or the "train" loss.
+    gap: between the means of a "batch", or "per_example".
+    gap_weight: of the gap.
+    absolute_gap: whether only the gap's size counts.
+    duplicate_weight: of the penalty on nodes whose two pairs are the same.
+    per_example: whether each image has an architecture of its own.
+    allow_joint_gap: whether a "batch" gap may be taken over images with
+      architectures of their own; its variance grows with the batch.
+    weight_sample: whether weights are trained under "discrete" or "relaxed"
+      samples.
+    baseline_decay: of REINFORCE's moving average of past losses.
+  """
+
+  cell: Literal["factorized", "edges"] = "factorized"
+  estimator: Literal[
+    "rebar", "reinforce", "gumbel_softmax", "straight_through"
+  ] = "rebar"
+  coupled: bool = True
+  temperature: float = 0.4
+  softening: float = 0.0
+  objective: Literal["gap", "valid", "train"] = "gap"
+  gap: Literal["batch", "per_example"] = "batch"
+  gap_weight: float = 0.5
+  absolute_gap: bool = True
+  duplicate_weight: float = 0.2
+  per_example: bool = False
+  allow_joint_gap: bool = False
+  weight_sample: Literal["discrete", "relaxed"] = "discrete"
+  baseline_decay: float = 0.9
+
+  def __post_init__(self):
+    """Refuses settings without meaning."""
+    if not self.temperature > 0:
+      raise ValueError(f"temperature {self.temperature}: must be above 0")
+    for name in ("softening", "gap_weight", "duplicate_weight"):
+      if not getattr(self, name) >= 0:
+        raise ValueError(f"{name} {getattr(self, name)}: must be 0 or more")
+    if not 0 <= self.baseline_decay < 1:
+      raise ValueError(
+        f"baseline_decay {self.baseline_decay}: must be in 0 <= x < 1"
+      )
+    has_gap = self.objective == "gap"
+    joint = has_gap and self.per_example and self.gap == "batch"
+    if joint and not self.allow_joint_gap:
+      raise ValueError(
+        "gap 'batch' with per_example: the gap is a joint function of all "
+        "architectures of the batch, whose estimate varies with its size; set "
+        "gap 'per_example', or allow_joint_gap"
+      )
+    if has_gap and self.gap == "per_example" and not self.per_example:
+      raise ValueError(
+        "gap 'per_example' without per_example: one architecture serves the "
+        "batch, so its gap is that of the batch; set gap 'batch', or "
+        "per_example"
+      )
+
+
+def init(settings: Settings, key: PRNGKey, space: Space) -> ArchParams:
+  """Zero logits: every choice is equally likely.
+
+  Source: SPEC 2.6.
+
+  Args:
+    settings: the method's.
+    key: not used.
+    space: the search space.
+
+  Returns:
+    For each cell type, factorised, "input": a list of `[2, sources]` and "op":
+    `[nodes, 2, K]`; on edges `[E, K]`.
+
+  Raises:
+    ValueError: for a factorised cell in a space whose edges differ.
+  """
+  del key
+  if settings.cell == "edges":
+    return {
+      cell_type: jnp.zeros(space.mask(cell_type).shape)
+      for cell_type in space.cell_types
+    }
+  for cell_type in space.cell_types:
+    if len(set(space.ops[cell_type])) > 1:
+      raise ValueError(
+        "method.settings: cell 'factorized' chooses operation and input "
+        f"apart, but the edges of space {space.name!r} have different "
+        "operations; set cell 'edges'"
+      )
+  return {
+    cell_type: factorized.uniform_logits(
+      num_inputs=space.num_inputs,
+      num_nodes=space.num_nodes,
+      num_ops=space.num_ops,
+    )
+    for cell_type in space.cell_types
+  }
+
+
+def init_memory(settings: Settings, space: Space) -> PyTree:
+  """REINFORCE's average of past losses, and whether there were any."""
+  del space
+  if settings.estimator != "reinforce":
+    return {}
+  return {"baseline": jnp.zeros(()), "has_baseline": jnp.zeros((), bool)}
+
+
+def mix(
+  settings: Settings, arch: ArchParams, key: PRNGKey, context: base.Context
+) -> CellWeights:
+  """The architecture that the weights are trained under, a constant.
+
+  It is the sample that the architecture's step drew from the same key.
+
+  Source: UNAS, Eq. (7), z ~ p(z).
+  Choice: discrete, as the equation; the authors' code reuses the relaxed
+  sample, `weight_sample "relaxed"` (SPEC 6, D18).
+
+  Args:
+    settings: the method's.
+    arch: logits.
+    key: consumed.
+    context: space and batch size.
+
+  Returns:
+    `[E, K]`, or `[B, E, K]` where each image has its own.
+  """
+  phi, mask = _phi(settings, arch), _mask(settings, context.space)
+  noise = control_variate.draw_noise(
+    key, phi, coupled=settings.coupled, num_samples=_samples(settings, context)
+  )
+  sample = categorical.draw(phi, noise.gumbel, mask=mask)
+  if settings.weight_sample == "relaxed":
+    chosen = categorical.relax(
+      sample.perturbed, temperature=settings.temperature, mask=mask
+    )
+  else:
+    chosen = sample.one_hot
+  return jax.lax.stop_gradient(_weights(settings, chosen))
+
+
+def arch_objective(
+  settings: Settings,
+  arch: ArchParams,
+  key: PRNGKey,
+  context: base.Context,
+  losses: base.Losses,
+) -> tuple[Array, PyTree]:
+  """Scalar whose gradient estimates that of the expected loss.
+
+  Source: UNAS, Eqs. (3), (4) and (8); Sec. 4.1 for the penalty.
+
+  Args:
+    settings: the method's.
+    arch: logits.
+    key: consumed.
+    context: space, memory and batch size.
+    losses: of the network on a training and a validation batch.
+
+  Returns:
+    `[]` the surrogate, and the moving baseline.
+  """
+
+  def loss_fn(selectors: Any) -> Array:
+    weights = _weights(settings, selectors)
+    return _loss(settings, weights, losses) + _penalty(settings, selectors)
+
+  common = {
+    "num_samples": _samples(settings, context),
+    "mask": _mask(settings, context.space),
+  }
+  phi = _phi(settings, arch)
+  if settings.estimator == "rebar":
+    return estimators.rebar_surrogate(
+      phi,
+      key,
+      loss_fn,
+      temperature=settings.temperature,
+      coupled=settings.coupled,
+      **common,
+    )[0], context.memory
+  if settings.estimator == "reinforce":
+    return _reinforce(settings, phi, key, loss_fn, context, common)
+  surrogate = {
+    "gumbel_softmax": estimators.gs_surrogate,
+    "straight_through": estimators.straight_through_surrogate,
+  }[settings.estimator]
+  value, _ = surrogate(phi, key, loss_fn, settings.temperature, **common)
+  return value, context.memory
+
+
+def probs(
+  settings: Settings, arch: ArchParams, context: base.Context
+) -> CellWeights:
+  """Expected mixing weights; of a factorised node they sum to 2.
+
+  Source: UNAS, Sec. 4.1.
+  """
+  expected = jax.tree.map(_masked_softmax, arch, _mask(settings, context.space))
+  return _weights(settings, expected)
+
+
+def decide(
+  settings: Settings, arch: ArchParams, context: base.Context
+) -> CellWeights:
+  """The likeliest architecture: how often each connection is used.
+
+  Source: UNAS, Sec. 4: the configuration of highest probability.
+  """
+  chosen = jax.tree.map(_strongest, arch, _mask(settings, context.space))
+  return _weights(settings, chosen)
+
+
+def transit(
+  settings: Settings, arch: ArchParams, context: base.Context
+) -> CellWeights:
+  """The connections of the likeliest architecture, each once."""
+  return {
+    cell_type: jnp.minimum(weights_ek, 1.0)
+    for cell_type, weights_ek in decide(settings, arch, context).items()
+  }
+
+
+def report(
+  settings: Settings, arch: ArchParams, context: base.Context
+) -> dict[str, Array]:
+  """Nodes whose two pairs are the same, and the probability of the best cell.
+
+  The probability is that of its likeliest choices, the mean over the factors.
+  """
+  largest = [
+    jnp.mean(jnp.max(leaf, axis=-1))
+    for leaf in jax.tree.leaves(
+      jax.tree.map(_masked_softmax, arch, _mask(settings, context.space))
+    )
+  ]
+  found = {"largest_probability": jnp.mean(jnp.stack(largest))}
+  if settings.cell == "factorized":
+    chosen = jax.tree.map(_strongest, arch, _mask(settings, context.space))
+    found["duplicates"] = sum(
+      (factorized.duplicates(cell) for cell in chosen.values()), jnp.zeros(())
+    )
+  return found
+
+
+def _reinforce(
+  settings: Settings,
+  phi: PyTree,
+  key: PRNGKey,
+  loss_fn: Any,
+  context: base.Context,
+  common: dict[str, Any],
+) -> tuple[Array, PyTree]:
+  """The score-function estimate against the average of past losses."""
+  memory = context.memory
+  value, aux = estimators.reinforce_surrogate(
+    phi, key, loss_fn, memory["baseline"], **common
+  )
+  drawn = jnp.asarray(aux.loss_one_hot)
+  moved = estimators.update_baseline(
+    memory["baseline"], drawn, decay=settings.baseline_decay
+  )
+  # The average begins with the first loss, not with 0.
+  first = jax.lax.stop_gradient(jnp.mean(drawn))
+  return value, {
+    "baseline": jnp.where(memory["has_baseline"], moved, first),
+    "has_baseline": jnp.ones((), bool),
+  }
+
+
+def _loss(
+  settings: Settings, weights: CellWeights, losses: base.Losses
+) -> Array:
+  """Loss of the network, `[]` or `[B]` where each image has its own."""
+  if settings.objective == "gap":
+    return objectives.generalization_gap_loss(
+      losses.train(weights),
+      losses.valid(weights),
+      gap_weight=settings.gap_weight,
+      gap=settings.gap,
+      absolute=settings.absolute_gap,
+    )
+  of = losses.valid if settings.objective == "valid" else losses.train
+  values = of(weights)
+  return values if settings.per_example else jnp.mean(values)
+
+
+def _penalty(settings: Settings, selectors: Any) -> Array:
+  """The weight times the duplicates of all cell types, `[]` or `[B]`.
+
+  With a joint loss of the whole batch it is the batch's mean.
+  """
+  if settings.cell == "edges" or not settings.duplicate_weight:
+    return jnp.zeros(())
+  total = settings.duplicate_weight * sum(
+    factorized.duplicates(cell) for cell in selectors.values()
+  )
+  is_joint = settings.objective == "gap" and settings.gap == "batch"
+  return jnp.mean(total) if is_joint else jnp.asarray(total)
+
+
+def _weights(settings: Settings, selectors: Any) -> CellWeights:
+  if settings.cell == "edges":
+    return selectors
+  return {
+    cell_type: factorized.cell_weights(cell)
+    for cell_type, cell in selectors.items()
+  }
+
+
+def _phi(settings: Settings, arch: ArchParams) -> PyTree:
+  """The logits that are drawn from."""
+  if not settings.softening:
+    return arch
+  return jax.tree.map(
+    lambda leaf: categorical.soften(leaf, floor=settings.softening), arch
+  )
+
+
+def _mask(settings: Settings, space: Space) -> PyTree:
+  """Booleans like the logits, False where an edge has no such operation."""
+  if settings.cell == "edges":
+    return {name: jnp.asarray(space.mask(name)) for name in space.cell_types}
+  shapes = factorized.uniform_logits(
+    num_inputs=space.num_inputs,
+    num_nodes=space.num_nodes,
+    num_ops=space.num_ops,
+  )
+  mask = jax.tree.map(lambda leaf: np.ones(leaf.shape, bool), shapes)
+  return {name: mask for name in space.cell_types}
+
+
+def _samples(settings: Settings, context: base.Context) -> int | None:
+  return context.batch_size if settings.per_example else None
+
+
+def _masked_softmax(logits: Array, mask: Array) -> Array:
+  return jax.nn.softmax(jnp.where(mask, logits, -jnp.inf), axis=-1)
+
+
+def _strongest(logits: Array, mask: Array) -> Array:
+  index = jnp.argmax(jnp.where(mask, logits, -jnp.inf), axis=-1)
+  return jax.nn.one_hot(index, logits.shape[-1], dtype=logits.dtype)
+
+
+def _is_joint(settings: Settings) -> bool:
+  """One backward pass serves no score function: weights step apart."""
+  del settings
+  return False
+
+
+UNAS = base.Method(
+  settings=Settings,
+  init=init,
+  mix=mix,
+  probs=probs,
+  selector="threshold",
+  schemes=("bilevel", "single_level", "frozen"),
+  arch_objective=arch_objective,
+  joint=_is_joint,
+  init_memory=init_memory,
+  decide=decide,
+  transit=transit,
+  report=report,
+  same_sample=True,
+  authors={
+    "method.settings.gap": "per_example",
+    "method.settings.per_example": True,
+    "method.settings.weight_sample": "relaxed",
+    "method.settings.baseline_decay": 0.1,
+  },
+)
