@@ -72,7 +72,9 @@ def darts_value_and_grad(
 
   Source: DARTS, Eqs. (6)-(8).
   Deviation: the product with the mixed second derivative is exact unless
-  `hvp="fd"`, the paper's finite difference, whose error is O(eps^2).
+  `hvp="fd"`, the paper's finite difference. On a smooth loss they differ by
+  O(eps^2). At a kink (ReLU, max pool) the derivative says nothing, while the
+  difference sees the gradient jump, the more sharply the smaller the batch.
 
   Args:
     loss_fn: (weights, architecture, batch) to the mean loss.
