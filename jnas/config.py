@@ -16,6 +16,8 @@ from typing import Any, Literal
 
 from jnas import mistakes
 
+# Whether settings follow the papers or their authors' code (SPEC 6).
+PRESETS = ("paper", "authors")
 Scalar = int | float | str | bool
 
 
@@ -79,6 +81,8 @@ class SearchConfig:
     lr_min: learning rate that a cosine or linear schedule ends at.
     schedule: of the learning rate, "cosine", "linear" or "exponential".
     lr_decay: factor an epoch of the exponential schedule.
+    lr_first_epoch: epoch of the schedule that epoch 0 runs at; 1 as in codes
+      that step the schedule before they train.
     momentum: of the weights' SGD.
     weight_decay: of the weights, added to their gradient.
     clip_norm: largest global norm of the weights' gradient.
@@ -113,6 +117,7 @@ class SearchConfig:
   lr_min: float = 0.0
   schedule: Literal["cosine", "linear", "exponential"] = "cosine"
   lr_decay: float = 0.97
+  lr_first_epoch: int = 0
   momentum: float = 0.9
   weight_decay: float = 3e-4
   clip_norm: float = 5.0
@@ -197,12 +202,16 @@ class EvaluateConfig:
     lr_min: learning rate that a cosine or linear schedule ends at.
     schedule: of the learning rate, "cosine", "linear" or "exponential".
     lr_decay: factor an epoch of the exponential schedule.
+    lr_first_epoch: epoch of the schedule that epoch 0 runs at; 1 as in codes
+      that step the schedule before they train.
     momentum: of SGD.
     weight_decay: added to the gradient.
     clip_norm: largest global norm of the gradient.
     cutout: side of the square that is blanked in each image; 0 for none.
     drop_path: probability of dropping an edge in the last epoch; it grows
       linearly from 0.
+    pool_norm: whether an affine batch norm follows pools, as in the authors'
+      network of SNAS (SPEC 6, D6).
     auxiliary_weight: weight of the auxiliary head's loss; 0 for no head.
     label_smoothing: share of the target spread over all classes.
     random_baselines: random genotypes trained alike, for comparison.
@@ -221,11 +230,13 @@ class EvaluateConfig:
   lr_min: float = 0.0
   schedule: Literal["cosine", "linear", "exponential"] = "cosine"
   lr_decay: float = 0.97
+  lr_first_epoch: int = 0
   momentum: float = 0.9
   weight_decay: float = 3e-4
   clip_norm: float = 5.0
   cutout: int = 16
   drop_path: float = 0.2
+  pool_norm: bool = False
   auxiliary_weight: float = 0.4
   label_smoothing: float = 0.0
   random_baselines: int = 1
@@ -240,6 +251,8 @@ class Config:
   Attributes:
     name: of the experiment; also of the run folder unless one is given.
     seed: of everything that is drawn.
+    preset: "paper", or "authors" for the settings of the authors' code where
+      it differs.
     space: name of the search space, or a dotted path "package.module:NAME".
     method: the search method.
     data: the images.
@@ -251,6 +264,7 @@ class Config:
 
   name: str
   seed: int = 0
+  preset: Literal["paper", "authors"] = "paper"
   space: str = "darts"
   method: MethodConfig = dataclasses.field(default_factory=MethodConfig)
   data: DataConfig = dataclasses.field(default_factory=DataConfig)
@@ -296,6 +310,7 @@ _AT_LEAST_0 = (
   "arch_lr",
   "arch_clip_norm",
   "arch_warmup",
+  "lr_first_epoch",
   "auxiliary_weight",
 )
 _ABOVE_0 = ("lr", "lr_decay", "clip_norm", "checkpoint_seconds")

@@ -15,6 +15,7 @@ from typing import Any
 import tyro
 
 from jnas import config as configs
+from jnas import presets
 
 
 class Parser(argparse.ArgumentParser):
@@ -79,7 +80,17 @@ def read_config(
       f"{', '.join(configs.shipped())}"
     )
   config = configs.load(options.config)
+  preset, rest = _take_preset(rest, config.preset)
+  config = presets.apply(config, preset)
   return options, configs.check(_override(config, rest))
+
+
+def _take_preset(arguments: list[str], default: str) -> tuple[str, list[str]]:
+  """The preset asked for, and the other arguments, which come after it."""
+  parser = Parser(add_help=False, allow_abbrev=False)
+  parser.add_argument("--preset", default=default)
+  options, rest = parser.parse_known_args(arguments)
+  return options.preset, rest
 
 
 def _override(config: configs.Config, arguments: list[str]) -> configs.Config:

@@ -85,5 +85,9 @@ DARTS = base.Method(
   mix=mix,
   probs=probs,
   selector="magnitude",
-  authors={"search.lr_min": 0.001, "search.arch_moves_statistics": True},
+  authors={
+    "search.lr_min": 0.001,
+    "search.lr_first_epoch": 1,
+    "search.arch_moves_statistics": True,
+  },
 )

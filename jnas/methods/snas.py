@@ -346,6 +346,8 @@ SNAS = base.Method(
   report=report,
   authors={
     "search.lr_min": 0.001,
+    "search.lr_first_epoch": 1,
+    "evaluate.pool_norm": True,
     "search.drop_path": 0.3,
     "search.arch_clip_norm": 10.0,
     "method.settings.estimator": "reparam",

@@ -258,7 +258,7 @@ def _train(
     problem.evaluate_plan(found),
     height,
     channels,
-    found.family.settings,
+    problem.derived_settings(found),
   )
   summary = {
     "kind": "summary",

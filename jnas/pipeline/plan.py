@@ -112,7 +112,7 @@ def _plan_evaluate(found: problem.Problem) -> dict[str, Any]:
     problem.evaluate_plan(found),
     height,
     channels,
-    found.family.settings,
+    problem.derived_settings(found),
   )
   networks = 1 + config.random_baselines
   return {

@@ -22,7 +22,7 @@ from jnas.methods import METHODS, Method, Sizes
 from jnas.nets import families, graph
 from jnas.nets import resources as tables
 from jnas.nets.options import Options
-from jnas.ops import OPS, Op
+from jnas.ops import OPS, Op, Settings
 from jnas.selection import SELECTORS, magnitude
 from jnas.spaces import SPACES, Space
 from jnas.training import batches, sharding
@@ -180,7 +180,7 @@ def sizes(found: Problem) -> Sizes:
     evaluate_plan(found),
     size=(height, width),
     image_channels=channels,
-    settings=found.family.settings,
+    settings=derived_settings(found),
   )
   return Sizes(base=base, edges=edges)
 
@@ -226,6 +226,14 @@ def check_evaluate(problem: Problem) -> None:
     )
 
 
+def derived_settings(problem: Problem) -> Settings:
+  """Settings of the operations of a derived network."""
+  settings = problem.family.settings
+  if not problem.config.evaluate.pool_norm:
+    return settings
+  return settings._replace(pool_norm=True)
+
+
 def derived_net(problem: Problem, genotype: Genotype) -> Any:
   """The derived network of a genotype.
 
@@ -248,7 +256,7 @@ def derived_net(problem: Problem, genotype: Genotype) -> Any:
     genotype,
     plan,
     problem.config.evaluate.auxiliary_weight > 0,
-    problem.family.settings,
+    derived_settings(problem),
   )
 
 

@@ -71,6 +71,7 @@ def weights_lr(settings: SearchConfig | EvaluateConfig, epoch) -> Array:
   Source: DARTS, Sec. 3: cosine, annealed to zero; EnTranNAS, Sec. 4.1, linear
   on ImageNet; DARTS, Sec. 3.3, 0.97 an epoch on ImageNet.
   """
+  epoch = epoch + settings.lr_first_epoch
   if settings.schedule == "exponential":
     return schedules.exponential(
       epoch, start=settings.lr, decay=settings.lr_decay

@@ -159,29 +159,6 @@ def test_a_rule_under_vmap_is_the_loop():
   assert jnp.all(mapped.sum((1, 2)) == 8)
 
 
-def test_the_factorised_rule_by_hand():
-  # Two nodes with two slots each; node 0 sees inputs 0 and 1, node 1 also 2.
-  inputs = jnp.array(
-    [[[0.1, 0.3, 9.0], [0.5, 0.2, 9.0]], [[0.0, 0.0, 1.0], [0.0, 0.0, 2.0]]]
-  )
-  mask = jnp.array([[True, True, False], [True, True, True]])
-  ops = jnp.array([[[1.0, 0.0], [0.0, 1.0]], [[0.0, 3.0], [0.0, 0.1]]])
-  source, op = jax.jit(derive.factorized_choice)(inputs, mask, ops)
-  np.testing.assert_array_equal(source, [[1, 0], [2, 2]])
-  np.testing.assert_array_equal(op, [[0, 1], [1, 1]])
-  counts = derive.factorized_connections(
-    source,
-    op,
-    source_e=jnp.array([0, 1, 0, 1, 2]),
-    node_e=jnp.array([0, 0, 1, 1, 1]),
-    num_ops=2,
-  )
-  # Both slots of node 1 chose operation 1 on input 2.
-  np.testing.assert_array_equal(
-    counts, [[0, 1], [1, 0], [0, 0], [0, 0], [0, 2]]
-  )
-
-
 # Few values, so that there are ties; -inf where nothing may be chosen.
 STRENGTHS = st.sampled_from([-np.inf, -1.0, 0.0, 0.5, 0.75])
 few = hypothesis.settings(max_examples=40, deadline=None, derandomize=True)
