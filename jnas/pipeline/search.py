@@ -96,8 +96,8 @@ def run(config: configs.Config, workdir: str | pathlib.Path) -> SearchResult:
   """
   run_folder = folder.open_run(config, workdir)
   finished = folder.summary(run_folder.search)
-  if finished is not None and run_folder.genotype.exists():
-    return SearchResult(genotypes.load(run_folder.genotype), finished)
+  if finished is not None and run_folder.search_genotype.exists():
+    return SearchResult(genotypes.load(run_folder.search_genotype), finished)
   folder.check_searchable(run_folder)
   found = problem.prepare(config)
   problem.search_net(found)
@@ -272,7 +272,7 @@ def _search(
 
   def batches(epoch: int, start: int) -> Iterator[tuple[Any, Any, bool]]:
     moves_arch = programs.arch_step is not None and epoch >= config.arch_warmup
-    train_order, valid_order = _orders(
+    train_order, valid_order = orders(
       search, base_key, epoch, [len(part) for part in splits], config.batch_size
     )
     return zip(
@@ -321,7 +321,7 @@ def _search(
   )
   genotype = found.selector(_belief(programs, state).decided, found.space)
   genotypes.save(
-    run_folder.genotype,
+    run_folder.search_genotype,
     genotype,
     provenance=folder.provenance(run_folder, course.num_steps),
   )
@@ -346,7 +346,7 @@ def _search(
   return SearchResult(genotype, summary)
 
 
-def _orders(
+def orders(
   search: steps.Search,
   base_key: jax.Array,
   epoch: int,
