@@ -203,6 +203,27 @@ class SupernetConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class ProgressiveConfig:
+  """A search in stages, each deeper and with fewer operations.
+
+  Every stage is a search of its own with `search`'s settings; the weakest
+  operations of each edge are left out of the next one's space.
+
+  Attributes:
+    cells: cells of the supernet in each stage; none for a search in one stage.
+    ops: operations that each edge has in each stage; the first is the space's.
+    drop_skip: `search.drop_skip` of each stage.
+    max_skips: skip connections that the derived normal cell keeps at most; -1
+      for any number.
+  """
+
+  cells: tuple[int, ...] = ()
+  ops: tuple[int, ...] = ()
+  drop_skip: tuple[float, ...] = ()
+  max_skips: int = -1
+
+
+@dataclasses.dataclass(frozen=True)
 class EvaluateConfig:
   """The training of the derived network.
 
@@ -265,6 +286,7 @@ class Config:
     data: the images.
     supernet: what the supernet computes.
     search: the search.
+    progressive: the search in stages.
     selection: what reads the genotype off the trained supernet.
     evaluate: the training of the derived network.
   """
@@ -276,6 +298,9 @@ class Config:
   data: DataConfig = dataclasses.field(default_factory=DataConfig)
   supernet: SupernetConfig = dataclasses.field(default_factory=SupernetConfig)
   search: SearchConfig = dataclasses.field(default_factory=SearchConfig)
+  progressive: ProgressiveConfig = dataclasses.field(
+    default_factory=ProgressiveConfig
+  )
   selection: SelectionConfig = dataclasses.field(
     default_factory=SelectionConfig
   )
@@ -287,6 +312,7 @@ _SECTIONS = {
   "data": DataConfig,
   "supernet": SupernetConfig,
   "search": SearchConfig,
+  "progressive": ProgressiveConfig,
   "selection": SelectionConfig,
   "evaluate": EvaluateConfig,
 }
@@ -346,7 +372,7 @@ def check(config: Config) -> Config:
     field = name.rpartition(".")[2]
     if isinstance(value, float) and not math.isfinite(value):
       raise ValueError(f"{name} is {value}; it must be a finite number")
-    if name.startswith("method.settings"):
+    if name.startswith(("method.settings", "progressive")):
       continue
     if field in _AT_LEAST_1 and value < 1:
       raise ValueError(f"{name} is {value}; it must be at least 1")
@@ -356,6 +382,7 @@ def check(config: Config) -> Config:
       raise ValueError(f"{name} is {value}; it must be above 0")
     if field in _BELOW_1 and not 0 <= value < 1:
       raise ValueError(f"{name} is {value}; it must be in 0 <= x < 1")
+  _check_progressive(config)
   for name, share in (
     ("search.arch_lr_share", config.search.arch_lr_share),
     ("selection.lr_end_share", config.selection.lr_end_share),
@@ -375,6 +402,43 @@ def check(config: Config) -> Config:
   if config.seed >= 2**32:
     raise ValueError(f"seed is {config.seed}; it must be below 2**32")
   return config
+
+
+def _check_progressive(config: Config) -> None:
+  """Refuses stages that do not fit together."""
+  stages = config.progressive
+  num_stages = len(stages.cells)
+  for name in ("ops", "drop_skip"):
+    values = getattr(stages, name)
+    if len(values) != num_stages:
+      raise ValueError(
+        f"progressive.{name} has {len(values)} values; progressive.cells has "
+        f"{num_stages}, one for each stage"
+      )
+  if any(cells < 1 for cells in stages.cells):
+    raise ValueError(
+      f"progressive.cells is {stages.cells}; each must be at least 1"
+    )
+  if any(not 0 <= rate < 1 for rate in stages.drop_skip):
+    raise ValueError(
+      f"progressive.drop_skip is {stages.drop_skip}; each must be in 0 <= x < 1"
+    )
+  if any(ops < 1 for ops in stages.ops) or list(stages.ops) != sorted(
+    stages.ops, reverse=True
+  ):
+    raise ValueError(
+      f"progressive.ops is {stages.ops}; each must be at least 1 and none may "
+      "be above the one before"
+    )
+  if stages.max_skips < -1:
+    raise ValueError(
+      f"progressive.max_skips is {stages.max_skips}; it must be -1 or more"
+    )
+  if num_stages and config.evaluate.inherit:
+    raise ValueError(
+      "evaluate.inherit takes the weights of one supernet; a progressive "
+      "search has one for each stage"
+    )
 
 
 def load(path_or_name: str) -> Config:
@@ -470,9 +534,23 @@ def _plain(record: Any) -> dict[str, Any]:
     value = getattr(record, field.name)
     if dataclasses.is_dataclass(value):
       values[field.name] = _plain(value)
+    elif field.type is float:
+      values[field.name] = float(value)
+    elif field.type == tuple[float, ...]:
+      values[field.name] = [float(item) for item in value]
     else:
-      values[field.name] = float(value) if field.type is float else value
+      values[field.name] = value
   return values
+
+
+def _section(of: type, values: dict[str, Any]) -> Any:
+  """A section from its JSON, which has lists for tuples."""
+  return of(
+    **{
+      name: tuple(value) if isinstance(value, list) else value
+      for name, value in values.items()
+    }
+  )
 
 
 def from_dict(fields: dict[str, Any]) -> Config:
@@ -485,7 +563,7 @@ def from_dict(fields: dict[str, Any]) -> Config:
     config = Config(
       **{
         **fields,
-        **{name: of(**fields[name]) for name, of in _SECTIONS.items()},
+        **{name: _section(of, fields[name]) for name, of in _SECTIONS.items()},
       }
     )
   except (TypeError, KeyError) as error:

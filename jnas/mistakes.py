@@ -82,7 +82,8 @@ def check_types(record: Any, prefix: str = "") -> None:
 
   Args:
     record: a dataclass whose annotations are `int`, `float`, `str`, `bool`,
-      `Literal`, dataclasses, and dictionaries with text for keys.
+      `Literal`, dataclasses, tuples of any length, and dictionaries with
+      text for keys.
     prefix: of the names in messages: `"search."`.
 
   Raises:
@@ -121,7 +122,10 @@ def check_type(name: str, value: Any, hint: Any) -> None:
       f"{name} is {value!r}, of type {type(value).__name__}; it must be of "
       f"type {wanted}"
     )
-  if dataclasses.is_dataclass(value):
+  if isinstance(value, tuple):
+    for index, item in enumerate(value):
+      check_type(f"{name}[{index}]", item, arguments[0])
+  elif dataclasses.is_dataclass(value):
     check_types(value, f"{name}.")
   elif isinstance(value, dict):
     for key, item in value.items():

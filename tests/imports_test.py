@@ -21,6 +21,7 @@ ALLOWED = {
   "methods": BASIC | {"spaces", "functional"},
   "selection": BASIC | {"spaces", "functional"},
   "report": BASIC,
+  "bench": BASIC,
 }
 
 

@@ -1,13 +1,13 @@
 """A cell as a Flax module: preprocessing, then the walk over its graph."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from jnas.nets import graph as graphs
-from jnas.nets import heads, macro
+from jnas.nets import drops, heads, macro, width
+from jnas.nets.options import Options
 from jnas.ops import Settings
 from jnas.types import Array
 
@@ -19,15 +19,25 @@ class SourceNode(nn.Module):
     features: C.
     stride: of the edges that leave the node.
     settings: the network's.
+    shared: whether one output serves all edges.
+    remat: whether each operation is computed again for the gradient.
   """
 
   features: int
   stride: int
   settings: Settings
+  shared: bool = False
+  remat: bool = False
 
   @nn.compact
   def __call__(
-    self, group: graphs.Group, x: Array, *, train: bool, drop_path: Array | None
+    self,
+    group: graphs.Group,
+    x: Array,
+    *,
+    train: bool,
+    drop_path: Array | None = None,
+    drop_skip: Array | None = None,
   ) -> Array:
     """Runs the operation of a group.
 
@@ -36,53 +46,53 @@ class SourceNode(nn.Module):
       x: `[B, H, W, C]`.
       train: whether batch norms use the batch's statistics.
       drop_path: `[]` probability of dropping an edge for an example, or None.
+      drop_skip: `[]` probability of dropping an element of an identity, or
+        None.
 
     Returns:
       `[T or 1, B, H', W', C]`.
     """
     op = graphs.lookup(group.op)
-    targets = len(group.members)
+    targets = 1 if self.shared else len(group.members)
     module = op.build(
       features=self.features,
       stride=self.stride,
       targets=targets,
       settings=self.settings,
-      name=module_name(group.op),
+      name=graphs.module_name(group.op),
     )
-    y = module(x[None], train=train)
-    if drop_path is None or (op.is_identity and self.stride == 1):
+
+    def run(module: nn.Module, x: Array) -> Array:
+      return module(x, train=train)
+
+    y = (nn.remat(run) if self.remat else run)(module, x[None])
+    is_identity = op.is_identity and self.stride == 1
+    if is_identity and drop_skip is not None:
+      y = jnp.broadcast_to(y, (targets, *y.shape[1:]))
+      return drops.drop_elements(self.make_rng("drop_skip"), y, drop_skip)
+    if is_identity or drop_path is None:
       return y
     y = jnp.broadcast_to(y, (targets, *y.shape[1:]))
-    return _drop_paths(self.make_rng("drop_path"), y, drop_path)
-
-
-def _drop_paths(key: Array, x: Array, rate: Array) -> Array:
-  """Drops each edge of each example with probability `rate`, and rescales.
-
-  Source: FractalNet, as used by DARTS, Sec. 3.2; SPEC 2.2.
-  """
-  kept = jax.random.bernoulli(key, 1 - rate, x.shape[:2])
-  scale = kept.astype(x.dtype) / (1 - rate).astype(x.dtype)
-  return x * scale[:, :, None, None, None]
-
-
-def module_name(op: str) -> str:
-  """The operation's name as a name of a submodule, also for dotted paths."""
-  return op.replace(".", "_").replace(":", "_")
+    return drops.drop_paths(self.make_rng("drop_path"), y, drop_path)
 
 
 class Cell(nn.Module):
-  """One cell.
+  """One cell that computes all its connections.
+
+  In a supernet it is an Engine cell; in a derived net it holds those that the
+  genotype names.
 
   Attributes:
     graph: its connections.
     plan: kind, channels and stride.
     settings: the network's.
+    options: the supernet's; the default in a derived net.
   """
 
   graph: graphs.CellGraph
   plan: macro.CellPlan
   settings: Settings
+  options: Options = Options()
 
   @nn.compact
   def __call__(
@@ -92,7 +102,9 @@ class Cell(nn.Module):
     weights: Mapping[tuple[int, str], Array] | None = None,
     *,
     train: bool,
+    edge_weights: Array | None = None,
     drop_path: Array | None = None,
+    drop_skip: Array | None = None,
   ) -> Array:
     """Maps the outputs of the two cells before to this cell's output.
 
@@ -102,32 +114,109 @@ class Cell(nn.Module):
       weights: of each group, from `graph.split_weights`; None in a derived
         net.
       train: whether batch norms use the batch's statistics.
+      edge_weights: `[E]` or `[B, E]`, of channels that go past the operations;
+        None where each edge counts 1.
       drop_path: `[]` probability of dropping an edge, or None.
+      drop_skip: `[]` probability of dropping an element behind an identity, or
+        None.
 
     Returns:
       `[B, H / stride, W / stride, C * len(concat)]`.
     """
-    features, affine = self.plan.features, self.settings.affine
-    first_type = (
-      heads.ReduceInput if self.plan.halve_first else heads.ReLUConvNorm
+    inputs = preprocess(self.plan, self.settings, before_last, last, train)
+    return mix(
+      self,
+      inputs,
+      weights,
+      train=train,
+      edge_weights=edge_weights,
+      drop_path=drop_path,
+      drop_skip=drop_skip,
     )
-    inputs = [
-      first_type(features, affine, name="input_0")(before_last, train=train),
-      heads.ReLUConvNorm(features, affine, name="input_1")(last, train=train),
-    ]
-    sources = {
-      source: SourceNode(
-        features,
-        self.plan.stride if source < self.graph.num_inputs else 1,
-        self.settings,
-        name=f"node_{source}",
-      )
-      for source in {group.source for group in self.graph.groups}
-    }
 
-    def run(group: graphs.Group, x: Array) -> Array:
-      return sources[group.source](group, x, train=train, drop_path=drop_path)
 
-    return graphs.walk(
-      self.graph, inputs, weights, run=run, stride=self.plan.stride
+def preprocess(
+  plan: macro.CellPlan,
+  settings: Settings,
+  before_last: Array,
+  last: Array,
+  train: bool,
+) -> list[Array]:
+  """A cell's input nodes, from submodules of the module that calls."""
+  first_type = heads.ReduceInput if plan.halve_first else heads.ReLUConvNorm
+  first = first_type(plan.features, settings.affine, name="input_0")
+  second = heads.ReLUConvNorm(plan.features, settings.affine, name="input_1")
+  return [first(before_last, train=train), second(last, train=train)]
+
+
+def mix(
+  cell: Cell,
+  inputs: Sequence[Array],
+  weights: Mapping[tuple[int, str], Array] | None,
+  *,
+  train: bool,
+  edge_weights: Array | None = None,
+  drop_path: Array | None = None,
+  drop_skip: Array | None = None,
+) -> Array:
+  """A cell's output from its input nodes, all connections computed.
+
+  Its submodules become those of `cell`, in whose method it is called; the
+  arguments are those of `Cell`.
+  """
+  graph, options = cell.graph, cell.options
+  sources = {
+    source: SourceNode(
+      options.inner(cell.plan.features),
+      cell.plan.stride if source < graph.num_inputs else 1,
+      cell.settings,
+      shared=options.share_features,
+      remat=options.remat == "op",
+      name=graphs.node_name(source),
     )
+    for source in {group.source for group in graph.groups}
+  }
+
+  def run(group: graphs.Group, x: Array) -> Array:
+    return sources[group.source](
+      group, x, train=train, drop_path=drop_path, drop_skip=drop_skip
+    )
+
+  enter, leave = _ports(cell, edge_weights, train)
+  return graphs.walk(
+    graph,
+    inputs,
+    weights,
+    run=run,
+    stride=cell.plan.stride,
+    enter=enter,
+    leave=leave,
+  )
+
+
+def _ports(cell: Cell, edge_weights: Array | None, train: bool):
+  """What lies before and behind the operations of a node."""
+  options, features = cell.options, cell.plan.features
+  if options.partial_channels > 1:
+    partial = width.PartialChannels(
+      cell.graph,
+      ratio=options.partial_channels,
+      edge_weights=edge_weights,
+      stride=cell.plan.stride,
+    )
+    return partial.enter, partial.leave
+  if options.bottleneck == 1:
+    return None, None
+
+  def port(name: str, features: int, x: Array) -> Array:
+    conv = heads.ReLUConvNorm(features, cell.settings.affine, name=name)
+    return conv(x, train=train)
+
+  def enter(source: int, x: Array) -> Array:
+    return port(width.reduce_name(source), options.inner(features), x)
+
+  def leave(target: int, total: Array, nodes: Mapping[int, Array]) -> Array:
+    del nodes
+    return port(width.expand_name(target), features, total)
+
+  return enter, leave

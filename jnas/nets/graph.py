@@ -69,6 +69,16 @@ def lookup(name: str) -> Op:
   return registry.resolve(name, OPS, "operation")
 
 
+def module_name(op: str) -> str:
+  """The operation's name as a name of a submodule, also for dotted paths."""
+  return op.replace(".", "_").replace(":", "_")
+
+
+def node_name(source: int) -> str:
+  """Name of the submodule with the operations that read a node."""
+  return f"node_{source}"
+
+
 def supernet_graph(space: Space, cell_type: str) -> CellGraph:
   """All operations of all edges; those that contribute nothing are left out."""
   connections = [
@@ -126,6 +136,34 @@ def split_weights(
   return parts
 
 
+class Selected(NamedTuple):
+  """The part of a cell that a static choice of connections keeps.
+
+  Attributes:
+    graph: the connections kept.
+    rows: of each group, the positions of its edges in the whole cell's stack.
+  """
+
+  graph: CellGraph
+  rows: Mapping[tuple[int, str], tuple[int, ...]]
+
+
+def select(graph: CellGraph, structure: Sequence[Sequence[float]]) -> Selected:
+  """The connections of `[E, K]` static zeros and ones."""
+  groups, rows = [], {}
+  for group in graph.groups:
+    kept = [
+      index
+      for index, (_, edge, column) in enumerate(group.members)
+      if structure[edge][column]
+    ]
+    if kept:
+      members = tuple(group.members[index] for index in kept)
+      groups.append(group._replace(members=members))
+      rows[group.source, group.op] = tuple(kept)
+  return Selected(graph._replace(groups=tuple(groups)), rows)
+
+
 def walk(
   graph: CellGraph,
   inputs: Sequence[Array],
@@ -133,6 +171,8 @@ def walk(
   *,
   run: Callable[[Group, Array], Array],
   stride: int,
+  enter: Callable[[int, Array], Array] | None = None,
+  leave: Callable[[int, Array, Mapping[int, Array]], Array] | None = None,
 ) -> Array:
   """Runs a cell from its input nodes to its output.
 
@@ -146,9 +186,14 @@ def walk(
     inputs: one `[B, H, W, C]` for each input node.
     weights: of each group, as `split_weights` gives them, or None where every
       connection counts 1.
-    run: applies the operation of a group to `[B, H, W, C]`, giving
-      `[T or 1, B, H', W', C]`.
+    run: applies the operation of a group to what `enter` gives, giving
+      `[T or 1, B, H', W', D]`.
     stride: of the edges that leave input nodes.
+    enter: maps a node and its `[B, H, W, C]` to what its operations read,
+      `[B, H, W, D]`; the same where it is None.
+    leave: maps a node that something reaches, the sum over its connections,
+      `[B, H', W', D]`, and the nodes before it to `[B, H', W', C]`; the sum
+      where it is None.
 
   Returns:
     `[B, H / stride, W / stride, C * len(concat)]`.
@@ -156,15 +201,20 @@ def walk(
   batch, height, width, channels = inputs[0].shape
   shape = (batch, height // stride, width // stride, channels)
   nodes: dict[int, Array] = dict(enumerate(inputs))
+  sums: dict[int, Array] = {}
   for source in range(len(inputs) + graph.num_nodes):
+    if source in sums:
+      total = sums.pop(source)
+      nodes[source] = leave(source, total, nodes) if leave else total
     # A node that nothing reaches is zero.
     x = nodes.setdefault(source, jnp.zeros(shape, inputs[0].dtype))
+    groups = [group for group in graph.groups if group.source == source]
+    if groups and enter:
+      x = enter(source, x)
     # What reaches the same targets is added while still stacked: a few large
     # additions instead of one for each edge and operation.
     stacks: dict[tuple[int, ...], Array] = {}
-    for group in graph.groups:
-      if group.source != source:
-        continue
+    for group in groups:
       outputs = run(group, x)
       part = None if weights is None else weights[source, group.op]
       targets = tuple(member.target for member in group.members)
@@ -172,12 +222,12 @@ def walk(
         # One output for all: weighted for each, its gradient is a sum of T
         # terms. Broadcast, it would be a reduction, 13 times slower on CPU.
         for index, target in enumerate(targets):
-          _add(nodes, target, _weigh(outputs[0], _take(part, index)))
+          _add(sums, target, _weigh(outputs[0], _take(part, index)))
       else:
         _add(stacks, targets, _weigh(outputs, part))
     for targets, stack in stacks.items():
       for index, target in enumerate(targets):
-        _add(nodes, target, stack[index])
+        _add(sums, target, stack[index])
   return jnp.concatenate([nodes[node] for node in graph.concat], axis=-1)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jnas.nets import cell, derived, graph, supernet
+from jnas.nets import derived, graph, supernet
 from jnas.types import PyTree
 
 
@@ -51,12 +51,12 @@ def inherit(
       }
       for group in child_graph.groups:
         op_tree = cell_tree.get(f"node_{group.source}", {}).get(
-          cell.module_name(group.op)
+          graph.module_name(group.op)
         )
         rows = _rows(parent_graph, group)
         if op_tree is not None:
           node = inherited.setdefault(f"node_{group.source}", {})
-          node[cell.module_name(group.op)] = _take(op_tree, rows)
+          node[graph.module_name(group.op)] = _take(op_tree, rows)
       chosen[collection][name] = inherited
   return chosen
 

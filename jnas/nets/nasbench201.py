@@ -7,14 +7,14 @@ Source: NAS-Bench-201 (arXiv:2001.00326), Sec. 2.1; SPEC 2.5 and 2.10. Counted
 from the static cost of each operation, without building the network.
 """
 
-from jnas.genotype import Cell, Genotype
-from jnas.nets import count, graph
+from jnas.genotype import Genotype
+from jnas.nets import count, graph, nasbench201_derived, nasbench201_plan
+from jnas.nets.nasbench201_plan import NUM_STAGES, SETTINGS
 from jnas.ops import Cost, Settings, Shape
 from jnas.ops import base as ops_base
+from jnas.spaces import Space
 
-NUM_STAGES = 3
-# Batch norms are trained, and none follows a pool (SPEC 2.5).
-SETTINGS = Settings(affine=True, pool_norm=False)
+__all__ = ["NUM_STAGES", "count_network", "count_supernet"]
 
 
 def count_network(
@@ -46,27 +46,77 @@ def count_network(
   Raises:
     ValueError: for a cell that cannot be stacked so, or sizes without meaning.
   """
-  cell = _single_cell(genotype)
-  _check_sizes(
-    size=size,
-    num_classes=num_classes,
+  cell = nasbench201_derived.single_cell(genotype)
+  plan = nasbench201_plan.plan(
     features=features,
     cells_per_stage=cells_per_stage,
+    num_classes=num_classes,
+  )
+  return _count(
+    graph.derived_graph(cell),
+    plan,
+    SETTINGS,
+    size=size,
     image_channels=image_channels,
   )
-  cell_graph = graph.derived_graph(cell)
-  shape = Shape(size, size, features)
+
+
+def count_supernet(
+  space: Space,
+  plan: nasbench201_plan.BenchPlan,
+  *,
+  size: int,
+  image_channels: int,
+) -> count.Count:
+  """Counts a supernet, every operation of every edge.
+
+  Args:
+    space: one cell type, with one input and one output node.
+    plan: sizes.
+    size: height and width of the images.
+    image_channels: 3 for colour.
+
+  Returns:
+    Its parameters and multiply-adds.
+
+  Raises:
+    ValueError: for a size that the network cannot halve.
+  """
+  return _count(
+    graph.supernet_graph(space, "normal"),
+    plan,
+    SETTINGS._replace(pool_norm=space.pool_norm),
+    size=size,
+    image_channels=image_channels,
+  )
+
+
+def _count(
+  cell: graph.CellGraph,
+  plan: nasbench201_plan.BenchPlan,
+  settings: Settings,
+  *,
+  size: int,
+  image_channels: int,
+) -> count.Count:
+  nasbench201_plan.check_image(size, size)
+  if image_channels < 1:
+    raise ValueError(
+      f"image_channels is {image_channels}; it must be at least 1"
+    )
+  shape = Shape(size, size, plan.features)
   total = _conv_norm(shape, kernel=3, fan_in_channels=image_channels)
   for stage in range(NUM_STAGES):
     if stage:
       block, shape = _residual_block(shape)
       total = total.plus(block)
-    total = total.plus(*[_cell(cell_graph, shape)] * cells_per_stage)
-  linear = shape.channels * num_classes
+    one = _cell(cell, shape, settings)
+    total = total.plus(*[one] * plan.cells_per_stage)
+  linear = shape.channels * plan.num_classes
   total = total.plus(
     ops_base.norm_cost(shape, SETTINGS),
     ops_base.relu_cost(shape),
-    Cost(params=linear + num_classes, madds=linear),
+    Cost(params=linear + plan.num_classes, madds=linear),
   )
   return count.Count(
     params=total.params,
@@ -76,33 +126,9 @@ def count_network(
   )
 
 
-def _single_cell(genotype: Genotype) -> Cell:
-  cell = genotype.normal
-  if (
-    genotype.reduce is not None or cell.num_inputs != 1 or len(cell.concat) != 1
-  ):
-    raise ValueError(
-      "not a cell for the network of NAS-Bench-201: it takes one cell type, "
-      "with one input and one output node"
-    )
-  return cell
-
-
-def _check_sizes(*, size: int, **counts: int) -> None:
-  divisor = 2 ** (NUM_STAGES - 1)
-  if size < divisor or size % divisor:
-    raise ValueError(
-      f"images of {size}x{size}: height and width must be multiples of "
-      f"{divisor}, since {NUM_STAGES - 1} residual blocks halve them"
-    )
-  for name, value in counts.items():
-    if value < 1:
-      raise ValueError(f"{name} is {value}; it must be at least 1")
-
-
-def _cell(cell: graph.CellGraph, shape: Shape) -> Cost:
+def _cell(cell: graph.CellGraph, shape: Shape, settings: Settings) -> Cost:
   costs = [
-    graph.lookup(group.op).cost(shape, 1, SETTINGS)
+    graph.lookup(group.op).cost(shape, 1, settings)
     for group in cell.groups
     for _ in group.members
   ]

@@ -15,7 +15,7 @@ import numpy as np
 from jnas import config as configs
 from jnas.data.base import Dataset, Split
 from jnas.native import lowering
-from jnas.pipeline import display, evaluate, problem, search, stage
+from jnas.pipeline import display, evaluate, problem, programs, stage
 from jnas.selection import random as random_selection
 from jnas.training import keys, memory, steps, train_steps
 from jnas.training.keys import Stage
@@ -38,9 +38,9 @@ def run_step(config: configs.Config, *, repeats: int) -> dict[str, Any]:
   problem.search_net(found)
   problem.check_devices(config)
   dataset = random_dataset(found, config.search.batch_size)
-  parts = search.make(found, dataset)
+  parts = programs.make(found, dataset)
   base_key = keys.base(config.seed, Stage.SEARCH)
-  state = search.init_state(parts, base_key, found.info.image_shape)
+  state = programs.init_state(parts, base_key, found.info.image_shape)
   state, train = stage.place(
     state, dataset.train, batch_size=config.search.batch_size
   )

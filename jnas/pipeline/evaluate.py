@@ -21,8 +21,7 @@ from jnas.functional import schedules
 from jnas.genotype import Genotype
 from jnas.nets import count, derived, inherit
 from jnas.ops import Settings, draws
-from jnas.pipeline import epochs, folder, problem, stage
-from jnas.pipeline import search as search_stage
+from jnas.pipeline import epochs, folder, problem, programs, stage
 from jnas.selection import random as random_selection
 from jnas.training import (
   keys,
@@ -341,8 +340,8 @@ def _inherit(
   state: TrainState,
 ) -> TrainState:
   """Starts from the supernet's weights; scales stay 1 and shifts 0."""
-  search = search_stage.make(found, dataset)
-  target = search_stage.init_state(
+  search = programs.make(found, dataset)
+  target = programs.init_state(
     search, keys.base(found.config.seed, Stage.SEARCH), dataset.image_shape
   )
   with epochs.open_checkpoints(

@@ -7,7 +7,7 @@ import jax
 
 from jnas import config as configs
 from jnas.nets import count
-from jnas.pipeline import bench, problem, search, stage
+from jnas.pipeline import bench, problem, programs, stage
 from jnas.pipeline import evaluate as evaluate_stage
 from jnas.selection import random as random_selection
 from jnas.training import keys, train_steps
@@ -49,17 +49,19 @@ def run(config: configs.Config) -> dict[str, Any]:
 def _plan_search(found: problem.Problem) -> dict[str, Any]:
   config = found.config.search
   dataset = bench.random_dataset(found, config.batch_size)
-  parts = search.make(found, dataset)
+  parts = programs.make(found, dataset)
   base_key = keys.base(found.config.seed, Stage.SEARCH)
-  state = search.init_state(parts, base_key, found.info.image_shape)
+  state = programs.init_state(parts, base_key, found.info.image_shape)
   params = count.count_params(state.params)
   state, train = stage.place(state, dataset.train, batch_size=config.batch_size)
   batch = train.first()
-  programs, peak_bytes = search.compile_programs(parts, base_key, state, batch)
+  compiled, peak_bytes = programs.compile_programs(
+    parts, base_key, state, batch
+  )
   began = time.perf_counter()
-  if programs.arch_step is not None:
-    state = programs.arch_step(state, (batch, batch))
-  state, loss = programs.weight_step(state, batch)
+  if compiled.arch_step is not None:
+    state = compiled.arch_step(state, (batch, batch))
+  state, loss = compiled.weight_step(state, batch)
   jax.block_until_ready(loss)
   step_s = time.perf_counter() - began
   num_steps = config.epochs * parts.steps_per_epoch

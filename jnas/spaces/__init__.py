@@ -1,11 +1,12 @@
 """Search spaces by name."""
 
-from jnas.spaces import darts, robust
+from jnas.spaces import darts, nasbench201, robust
 from jnas.spaces.base import NONE, SKIP, Space, dense_edges
 
 SPACES = {
   "darts": darts.DARTS,
   "darts_no_none": darts.DARTS_NO_NONE,
+  "nasbench201": nasbench201.NASBENCH201,
   "unas_cifar": darts.UNAS_CIFAR,
   "s1": robust.S1,
   "s2": robust.S2,

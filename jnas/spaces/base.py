@@ -2,9 +2,12 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Literal, get_args
 
 import numpy as np
 
+# How cells are stacked: DARTS's pair of cells, or three stages of one cell.
+Network = Literal["darts", "nasbench201"]
 # The operation that cuts an edge: zeros of the output's shape.
 NONE = "none"
 # The identity (stride 1), whose share in a cell is watched during a search.
@@ -36,6 +39,10 @@ class Space:
     concat: nodes concatenated to make a cell's output.
     pool_norm: whether pools are followed by a batch norm in the supernet.
     edges_per_node: edges that each node of a derived cell keeps.
+    network: how cells are stacked into a network.
+    every_edge: whether a derived cell names every edge, in their order, each
+      with its strongest operation, `none` included; if not, each node keeps
+      the strongest `edges_per_node` and `none` is never chosen.
   """
 
   name: str
@@ -45,9 +52,16 @@ class Space:
   concat: tuple[int, ...]
   pool_norm: bool = True
   edges_per_node: int = 2
+  network: Network = "darts"
+  every_edge: bool = False
 
   def __post_init__(self):
-    """Checks the output's nodes and that every edge lists operations."""
+    """Checks the network, the output's nodes and every edge's operations."""
+    if self.network not in get_args(Network):
+      raise ValueError(
+        f"space {self.name!r}: network is {self.network!r}; it must be one of "
+        f"{', '.join(get_args(Network))}"
+      )
     last = self.num_inputs + self.num_nodes - 1
     for node in self.concat:
       if not self.num_inputs <= node <= last:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jnas.nets import cell, macro, supernet
+from jnas.nets import graph, macro, supernet
 from jnas.spaces import SPACES
 
 SPACE = SPACES["darts"]
@@ -71,7 +71,7 @@ def params_from(oracle, dtype):
         _append(stacked, halves)
       if stacked:
         node = tree.setdefault(f"node_{group.source}", {})
-        node[cell.module_name(group.op)] = _stack(stacked)
+        node[graph.module_name(group.op)] = _stack(stacked)
     params[f"cell_{index}"] = tree
   return params
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jnas.pipeline import problem, search, stage
+from jnas.pipeline import problem, programs, stage
 from jnas.training import keys, steps
 from jnas.training.keys import Stage
 from tests.pipeline import tiny
@@ -17,8 +17,8 @@ BASE_KEY = keys.base(0, Stage.SEARCH)
 def parts(compile_cache):
   found = problem.prepare(tiny.get_config())
   dataset = problem.load_data(found)
-  made = search.make(found, dataset)
-  state = search.init_state(made, BASE_KEY, dataset.image_shape)
+  made = programs.make(found, dataset)
+  state = programs.init_state(made, BASE_KEY, dataset.image_shape)
   state, train = stage.place(state, dataset.train, batch_size=8)
   return made, state, train.first()
 
