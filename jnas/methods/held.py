@@ -7,7 +7,7 @@ back from there.
 Source: PT (arXiv:2108.04392), Algorithm 1; SPEC 3.6 and 6, D30.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -28,7 +28,7 @@ class Memory(NamedTuple):
   """
 
   inner: PyTree
-  decisions: Mapping[str, rules.Decisions]
+  decisions: dict[str, rules.Decisions]
 
 
 def undecided(space: Space) -> dict[str, rules.Decisions]:

@@ -3,16 +3,18 @@
 Source: PT (arXiv:2108.04392), Algorithms 1 and 2; SPEC 3.6.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 from jnas.functional import decisions as rules
-from jnas.functional import projection
+from jnas.functional import derive, projection
 from jnas.genotype import Genotype
 from jnas.selection import connections
-from jnas.spaces import NONE, Space
+from jnas.spaces import NONE, Space, nasbench201
+from jnas.types import Array
 
 # Fields of the config that the authors' code sets otherwise than the paper
 # (SPEC 6, D10 and D11).
@@ -83,6 +85,43 @@ def edges_into(space: Space, node: int) -> tuple[int, ...]:
   )
 
 
+def strongest_edges(
+  weights_ek: Array, space: Space, cell_type: str, node: int
+) -> tuple[int, ...]:
+  """The edges that a node keeps by the rule of DARTS, ascending.
+
+  Source: PT, Table 2, PT-Mag; SPEC 7, U10.
+
+  Args:
+    weights_ek: `[E, K]` mixing weights without any decision.
+    space: the search space.
+    cell_type: of the cell.
+    node: an intermediate node, from 0.
+  """
+  allowed_ek = jnp.asarray(
+    space.mask(cell_type) & ~space.is_op(cell_type, NONE)
+  )
+  _, strength_e = derive.strongest_ops(weights_ek, allowed_ek)
+  rank_e = derive.strongest_edges(
+    strength_e,
+    jnp.asarray([target for _, target in space.edges]),
+    num_edges=space.edges_per_node,
+  )
+  return tuple(e for e in edges_into(space, node) if rank_e[e] >= 0)
+
+
+def strongest_op(weights_k: Array, candidates: Sequence[int]) -> int:
+  """The candidate of the largest weight; ties go to the first.
+
+  Source: PT, Table 2, PT-Mag: argmax of the mixing weights.
+
+  Args:
+    weights_k: `[K]` mixing weights of an edge without any decision.
+    candidates: columns, ascending.
+  """
+  return max(candidates, key=lambda column: float(weights_k[column]))
+
+
 def op_candidates(
   space: Space, cell_type: str, edge: int, *, none_candidate: bool
 ) -> tuple[int, ...]:
@@ -120,9 +159,14 @@ def genotype(
     decisions: of each cell type, every edge decided.
     space: the search space.
   """
-  counts = {}
-  for cell_type in space.cell_types:
-    made = decisions[cell_type]
-    weights_ek = np.zeros((len(space.edges), space.num_ops), np.float32)
-    counts[cell_type] = np.asarray(rules.hold(weights_ek, made))
-  return connections.from_counts(counts, space)
+  weights = {
+    cell_type: np.asarray(
+      rules.hold(
+        jnp.zeros((len(space.edges), space.num_ops)), decisions[cell_type]
+      )
+    )
+    for cell_type in space.cell_types
+  }
+  if space.every_edge:
+    return nasbench201.derive(weights, space)
+  return connections.from_counts(weights, space)
