@@ -97,6 +97,7 @@ def _commands() -> dict[str, Callable[[list[str]], None]]:
   return {
     "run": _run_all,
     "search": _search,
+    "select": _select,
     "evaluate": _evaluate,
     "report": _report,
     "plan": _plan,
@@ -122,7 +123,7 @@ def _usage(commands: dict[str, Callable[[list[str]], None]]) -> str:
 
 
 def _run_all(arguments: list[str]) -> None:
-  """All stages: search, evaluate, report."""
+  """All stages: search, select, evaluate, report."""
   parser = options_lib.config_parser("run", _run_all.__doc__)
   options, config = options_lib.read_config(parser, arguments)
   workdir = _workdir(options, config)
@@ -145,6 +146,20 @@ def _search(arguments: list[str]) -> None:
 
   with _stoppable(stage.Stopped, display):
     result = search.run(config, workdir)
+    print(to_darts(result.genotype))
+
+
+def _select(arguments: list[str]) -> None:
+  """Selects the genotype from the searched supernet, edge by edge."""
+  parser = options_lib.config_parser("select", _select.__doc__)
+  options, config = options_lib.read_config(parser, arguments)
+  workdir = _workdir(options, config)
+  _prepare_jax()
+  from jnas.genotype import to_darts
+  from jnas.pipeline import display, select, stage
+
+  with _stoppable(stage.Stopped, display):
+    result = select.run(config, workdir)
     print(to_darts(result.genotype))
 
 

@@ -136,6 +136,47 @@ class SearchConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class SelectionConfig:
+  """How the genotype is read off the trained supernet.
+
+  Attributes:
+    name: "none" (the search's own derivation), "perturbation" (PT: decide the
+      edges one by one by what the supernet loses, and tune it in between),
+      "magnitude" (the same with the mixing weights instead of the loss), or
+      "sampled" (the best of random cells by the accuracy of the supernet).
+    criterion: what a trial is judged by, "acc" or "loss".
+    topology: how a node's edges are chosen, "one_shot" (each left out alone)
+      or "iterative" (the least useful one removed, then the next).
+    batch_statistics: whether batch norms in trials use the statistics of the
+      batch instead of the running ones; none are moved.
+    none_candidate: whether "none" may be chosen where an edge has it.
+    tune_epochs: epochs of tuning after each decision; 0 for no tuning.
+    lr_share: learning rate of the tuning, as a share of search.lr.
+    lr_end_share: share of that which a cosine ends at; 1 for a constant.
+    train_arch: whether the architecture of open edges keeps moving.
+    num_samples: random cells to compare, for "sampled".
+    batch_size: images in a batch of a trial, over all devices; all images
+      where there are fewer.
+    trials_per_call: mixing weights that one call of the program compares.
+    checkpoint_seconds: time between two checkpoints within an epoch or trial.
+  """
+
+  name: Literal["none", "perturbation", "magnitude", "sampled"] = "none"
+  criterion: Literal["acc", "loss"] = "acc"
+  topology: Literal["one_shot", "iterative"] = "one_shot"
+  batch_statistics: bool = True
+  none_candidate: bool = True
+  tune_epochs: int = 5
+  lr_share: float = 0.1
+  lr_end_share: float = 0.4
+  train_arch: bool = True
+  num_samples: int = 1000
+  batch_size: int = 64
+  trials_per_call: int = 1
+  checkpoint_seconds: float = 60.0
+
+
+@dataclasses.dataclass(frozen=True)
 class SupernetConfig:
   """What the supernet computes besides mixing every operation.
 
@@ -259,6 +300,7 @@ class Config:
     supernet: what the supernet computes.
     search: the search.
     progressive: the search in stages.
+    selection: what reads the genotype off the trained supernet.
     evaluate: the training of the derived network.
   """
 
@@ -273,6 +315,9 @@ class Config:
   progressive: ProgressiveConfig = dataclasses.field(
     default_factory=ProgressiveConfig
   )
+  selection: SelectionConfig = dataclasses.field(
+    default_factory=SelectionConfig
+  )
   evaluate: EvaluateConfig = dataclasses.field(default_factory=EvaluateConfig)
 
 
@@ -282,6 +327,7 @@ _SECTIONS = {
   "supernet": SupernetConfig,
   "search": SearchConfig,
   "progressive": ProgressiveConfig,
+  "selection": SelectionConfig,
   "evaluate": EvaluateConfig,
 }
 _RECORDS = (Config, *_SECTIONS.values())
@@ -295,6 +341,8 @@ _AT_LEAST_1 = (
   "cells",
   "bottleneck",
   "partial_channels",
+  "num_samples",
+  "trials_per_call",
 )
 _AT_LEAST_0 = (
   "seed",
@@ -312,8 +360,9 @@ _AT_LEAST_0 = (
   "arch_warmup",
   "lr_first_epoch",
   "auxiliary_weight",
+  "tune_epochs",
 )
-_ABOVE_0 = ("lr", "lr_decay", "clip_norm", "checkpoint_seconds")
+_ABOVE_0 = ("lr", "lr_decay", "lr_share", "clip_norm", "checkpoint_seconds")
 _BELOW_1 = (
   "momentum",
   "arch_beta1",
@@ -349,11 +398,12 @@ def check(config: Config) -> Config:
     if field in _BELOW_1 and not 0 <= value < 1:
       raise ValueError(f"{name} is {value}; it must be in 0 <= x < 1")
   _check_progressive(config)
-  if not 0 <= config.search.arch_lr_share <= 1:
-    raise ValueError(
-      f"search.arch_lr_share is {config.search.arch_lr_share}; it must be in "
-      "0 <= x <= 1"
-    )
+  for name, share in (
+    ("search.arch_lr_share", config.search.arch_lr_share),
+    ("selection.lr_end_share", config.selection.lr_end_share),
+  ):
+    if not 0 <= share <= 1:
+      raise ValueError(f"{name} is {share}; it must be in 0 <= x <= 1")
   if not 0 < config.data.valid_fraction < 1:
     raise ValueError(
       f"data.valid_fraction is {config.data.valid_fraction}; "

@@ -45,14 +45,26 @@ class RunFolder:
     return self.path / "search"
 
   @property
+  def selection(self) -> pathlib.Path:
+    """Folder of the selection."""
+    return self.path / "selection"
+
+  @property
   def evaluate(self) -> pathlib.Path:
     """Folder of the derived network's training."""
     return self.path / "evaluate"
 
   @property
   def genotype(self) -> pathlib.Path:
-    """File of the genotype found."""
+    """File of the genotype found, by the last stage that decides on it."""
     return self.path / "genotype.json"
+
+  @property
+  def search_genotype(self) -> pathlib.Path:
+    """File of what the search derives by itself."""
+    if self.config.selection.name == "none":
+      return self.genotype
+    return self.search / "genotype.json"
 
   def create(self) -> None:
     """Makes the folder and writes config.json, unless it is there.
@@ -167,8 +179,9 @@ def load_genotype(run: RunFolder) -> genotypes.Genotype:
     FileNotFoundError: if there is none yet.
   """
   if not run.genotype.exists():
+    stage = "search" if run.config.selection.name == "none" else "select"
     raise FileNotFoundError(
-      f"no genotype in {str(run.path)!r}: run `jnas search` first, or give "
+      f"no genotype in {str(run.path)!r}: run `jnas {stage}` first, or give "
       "one with --genotype"
     )
   return genotypes.load(run.genotype)

@@ -3,12 +3,12 @@
 import pathlib
 
 from jnas import config as configs
-from jnas.pipeline import display, evaluate, problem, search
+from jnas.pipeline import display, evaluate, problem, search, select
 from jnas.report import page
 
 
 def run(config: configs.Config, workdir: str | pathlib.Path) -> pathlib.Path:
-  """Searches, evaluates and reports; continues where a run was stopped.
+  """Searches, selects, evaluates and reports; continues a stopped run.
 
   Args:
     config: of the run.
@@ -22,8 +22,12 @@ def run(config: configs.Config, workdir: str | pathlib.Path) -> pathlib.Path:
     stage.Stopped: if a signal asked to stop; the state is saved.
   """
   # What the last stage needs is checked before the first one takes hours.
-  problem.check_evaluate(problem.prepare(config))
+  found = problem.prepare(config)
+  problem.check_evaluate(found)
+  select.check(found)
   search.run(config, workdir)
+  if config.selection.name != "none":
+    select.run(config, workdir)
   result = evaluate.run(config, workdir)
   path = page.write(pathlib.Path(workdir))
   accuracy = result.summary["test_accuracy"]

@@ -62,8 +62,8 @@ def run(config: configs.Config, workdir: str | pathlib.Path) -> SearchResult:
   """
   run_folder = folder.open_run(config, workdir)
   finished = folder.summary(run_folder.search)
-  if finished is not None and run_folder.genotype.exists():
-    return SearchResult(genotypes.load(run_folder.genotype), finished)
+  if finished is not None and run_folder.search_genotype.exists():
+    return SearchResult(genotypes.load(run_folder.search_genotype), finished)
   folder.check_searchable(run_folder)
   found = problem.prepare(config)
   progressive.check(found)
@@ -122,7 +122,7 @@ def _search(
   )
   genotype = trained.selected
   genotypes.save(
-    run_folder.genotype,
+    run_folder.search_genotype,
     genotype,
     provenance=folder.provenance(run_folder, trained.steps),
   )
@@ -200,7 +200,7 @@ def _train(
 
   def batches(epoch: int, start: int) -> Iterator[tuple[Any, Any, bool]]:
     moves_arch = programs.arch_step is not None and epoch >= config.arch_warmup
-    train_order, valid_order = _orders(
+    train_order, valid_order = orders(
       search, base_key, epoch, [len(part) for part in splits], config.batch_size
     )
     return zip(
@@ -260,7 +260,7 @@ def _train(
   )
 
 
-def _orders(
+def orders(
   search: steps.Search,
   base_key: jax.Array,
   epoch: int,

@@ -27,6 +27,8 @@ class Purpose(enum.IntEnum):
   DROP_PATH = 10
   RANDOM_GENOTYPE = 11
   ARCH_INIT = 12
+  SELECT = 13
+  TRIAL_ORDER = 14
 
 
 class Stage(enum.IntEnum):
@@ -34,6 +36,7 @@ class Stage(enum.IntEnum):
 
   SEARCH = 0
   EVALUATE = 1
+  SELECT = 2
 
 
 def base(seed: int, stage: Stage, index: int = 0) -> PRNGKey:

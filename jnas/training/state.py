@@ -48,3 +48,26 @@ class TrainState(NamedTuple):
   params_opt: PyTree
   sums: MetricSums
   best: Array
+
+
+class SelectionState(NamedTuple):
+  """Everything that a selection resumes from.
+
+  Attributes:
+    count: `[]` int32, calls of trials, decisions and tuning steps so far;
+      it numbers the checkpoints.
+    decided: `[]` int32, decisions made.
+    tried: `[]` int32, candidates of the present decision that are scored.
+    batch: `[]` int32, batches done of the call under way.
+    scores: `[C, 2]` float32, accuracy and loss of the scored candidates.
+    sums: `[M]` each, sums of the call under way.
+    search: the supernet, tuned; `step` counts the steps of tuning.
+  """
+
+  count: Array
+  decided: Array
+  tried: Array
+  batch: Array
+  scores: Array
+  sums: MetricSums
+  search: SearchState
