@@ -8,13 +8,12 @@ Command: jnas run --config configs/entrannas_12ops_cifar10.py
 import dataclasses
 
 from jnas import config
-from jnas.configs import entrannas_cifar10
 
 
 def get_config() -> config.Config:
   """As entrannas_cifar10, with 12 operations on each edge."""
   return dataclasses.replace(
-    entrannas_cifar10.get_config(),
+    config.load("entrannas_cifar10"),
     name="entrannas_12ops_cifar10",
     space="darts_extended",
   )

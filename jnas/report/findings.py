@@ -126,9 +126,11 @@ def warnings(run: folder.Run) -> list[str]:
       found.append(f"In the {stage} not finite: {', '.join(broken)}.")
   ended = [n for n in run.networks if n.log.summary]
   if ended and not any(network.is_baseline for network in ended):
+    none = "No random cell has been trained alike yet"
+    if run.setting("evaluate", "random_baselines") == 0:
+      none = "No random cell was to be trained alike"
     found.append(
-      "No random cell has been trained alike yet: the accuracy alone does not"
-      " say what the search was worth."
+      f"{none}: the accuracy alone does not say what the search was worth."
     )
   return found + [fault[:1].upper() + fault[1:] + "." for fault in run.faults]
 

@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from jnas.report import folder, stats
@@ -67,11 +67,7 @@ def results(run: folder.Run) -> Table | None:
       _last(networks, "train_accuracy", percent),
     ),
     Row("Parameters", "", _summary(networks, "params", count)),
-    Row(
-      "Parameters, training",
-      "with the auxiliary head",
-      _summary(networks, "params_with_aux", count),
-    ),
+    *_with_head(run, networks),
     Row(
       "Multiply-adds",
       "convolutions and classifier",
@@ -107,6 +103,19 @@ def results(run: folder.Run) -> Table | None:
     ),
   ]
   return _trim(Table(tuple(n.name for n in networks), tuple(rows)))
+
+
+def _with_head(
+  run: folder.Run, networks: Sequence[folder.Network]
+) -> Iterator[Row]:
+  """The parameters in training, where the networks have the head."""
+  if run.setting("evaluate", "auxiliary_weight") == 0:
+    return
+  yield Row(
+    "Parameters, training",
+    "with the auxiliary head",
+    _summary(networks, "params_with_aux", count),
+  )
 
 
 def search(run: folder.Run) -> Table | None:

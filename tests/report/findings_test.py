@@ -35,6 +35,13 @@ def run_path(make_run):
   return path
 
 
+def set_evaluate(path, **values):
+  """Sets fields of the evaluation in a run's config."""
+  saved = json.loads((path / "config.json").read_text())
+  saved["config"]["evaluate"] |= values
+  (path / "config.json").write_text(json.dumps(saved))
+
+
 def test_the_headline_compares_with_the_mean_of_the_random_cells(run_path):
   run = folder.read(run_path)
   assert findings.status(run) == "complete"
@@ -124,6 +131,9 @@ def test_an_accuracy_without_a_baseline_is_warned_of(make_run):
   )
   (warning,) = findings.warnings(folder.read(path))
   assert warning.startswith("No random cell has been trained alike yet")
+  set_evaluate(path, random_baselines=0)
+  (warning,) = findings.warnings(folder.read(path))
+  assert warning.startswith("No random cell was to be trained alike:")
 
 
 def test_inherited_weights_and_a_dead_output_are_warned_of(make_run):
@@ -171,6 +181,16 @@ def test_rows_that_no_network_knows_yet_are_left_out(make_run):
   labels = {row.label for row in tables.results(folder.read(path)).rows}
   assert "Test accuracy, last epoch" in labels
   assert "Parameters" not in labels
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.4])
+def test_parameters_of_the_head_are_shown_where_there_is_one(make_run, weight):
+  path = make_run(epochs=1, retrain_epochs=2)
+  set_evaluate(path, auxiliary_weight=weight)
+  table = tables.results(folder.read(path))
+  rows = {row.label: row.values[0] for row in table.rows}
+  assert rows["Parameters"] == "3,349,342"
+  assert ("Parameters, training" in rows) == (weight > 0)
 
 
 @pytest.mark.parametrize(

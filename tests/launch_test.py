@@ -1,0 +1,191 @@
+"""The scripts that start runs, with a program in the place of jnas."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+import pytest
+import yaml
+
+LAUNCH = pathlib.Path(__file__).resolve().parents[1] / "launch"
+
+# Notes its arguments and GPU; on SIGTERM notes that, and exits 0. Seed 7 fails.
+JNAS = """#!/usr/bin/env bash
+echo "$* gpu=${CUDA_VISIBLE_DEVICES:-}" >> started
+trap 'echo stopped >> started; exit 0' TERM
+[[ "$*" == *"--seed 7"* ]] && exit 3
+if [[ -e wait ]]; then touch waiting; while :; do sleep 0.05; done; fi
+[[ "$*" =~ --workdir\\ ([^ ]*) ]] && mkdir -p "${BASH_REMATCH[1]}/report" &&
+  touch "${BASH_REMATCH[1]}/report/index.html"
+echo "done"
+"""
+SCONTROL = '#!/usr/bin/env bash\necho "$*" >> requeued\n'
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> pathlib.Path:
+  """A folder to stand in, whose `jnas` and `scontrol` are found first."""
+  for name, text in (("jnas", JNAS), ("scontrol", SCONTROL)):
+    path = tmp_path / "bin" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+  monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+  monkeypatch.setenv("SLURM_JOB_NAME", "mine")
+  monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "12")
+  monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "2")
+  return tmp_path
+
+
+def start(script: str, *arguments: str) -> subprocess.Popen:
+  return subprocess.Popen(
+    ["bash", str(LAUNCH / script), *arguments],
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+
+
+def finish(process: subprocess.Popen) -> tuple[int, str, str]:
+  out, err = process.communicate(timeout=20)
+  return process.returncode, out, err
+
+
+def started() -> list[str]:
+  path = pathlib.Path("started")
+  return path.read_text().splitlines() if path.exists() else []
+
+
+def wait_for(path: str) -> None:
+  deadline = time.monotonic() + 20
+  while not pathlib.Path(path).exists():
+    assert time.monotonic() < deadline, f"no {path}"
+    time.sleep(0.02)
+
+
+@pytest.mark.parametrize("script", ["seeds.sh", "slurm.sbatch"])
+def test_script_is_bash_and_says_how_to_start_it(script):
+  path = LAUNCH / script
+  assert subprocess.run(["bash", "-n", str(path)]).returncode == 0
+  text = path.read_text()
+  assert "# Command: " in text and f"launch/{script}" in text
+
+
+def test_seeds_dry_run_prints_the_commands_and_starts_none(here):
+  code, out, _ = finish(
+    start("seeds.sh", "--dry-run", "0 3", "--config", "smoke")
+  )
+  assert code == 0
+  assert sorted(out.splitlines()) == [
+    "seed 0: jnas run --seed 0 --config smoke",
+    "seed 3: jnas run --seed 3 --config smoke",
+  ]
+  assert started() == []
+
+
+def test_seeds_run_one_after_another_and_a_failure_does_not_end_them(here):
+  code, out, err = finish(start("seeds.sh", "5 7 6", "--config", "smoke"))
+  assert code == 1
+  assert started() == [
+    f"run --seed {seed} --config smoke gpu=" for seed in (5, 7, 6)
+  ]
+  assert err == "failed: seeds 7\n"
+  assert "seed 6: done" in out and "seed 7: done" not in out
+
+
+def test_seeds_run_side_by_side_each_on_its_gpu(here):
+  pathlib.Path("wait").touch()
+  process = start("seeds.sh", "--gpus", "4 5", "0 1 2", "--config", "smoke")
+  while len(started()) < 2:
+    time.sleep(0.02)
+  assert sorted(started()) == [
+    "run --seed 0 --config smoke gpu=4",
+    "run --seed 1 --config smoke gpu=5",
+  ]
+  process.terminate()
+  finish(process)
+
+
+def test_seeds_stop_all_runs_and_start_no_other(here):
+  pathlib.Path("wait").touch()
+  process = start("seeds.sh", "--jobs", "1", "0 1", "--config", "smoke")
+  wait_for("waiting")
+  process.terminate()
+  code, out, _ = finish(process)
+  assert code == 0
+  assert out.splitlines()[-1] == "stopped; the same command continues"
+  assert started() == ["run --seed 0 --config smoke gpu=", "stopped"]
+
+
+@pytest.mark.parametrize(
+  "arguments", [(), ("--jobs", "0", "1"), ("x",), ("--gpus", "", "0")]
+)
+def test_seeds_without_seeds_or_slots_show_the_usage(here, arguments):
+  code, out, err = finish(start("seeds.sh", *arguments))
+  assert code == 2 and out == ""
+  assert "Command: launch/seeds.sh" in err
+  assert started() == []
+
+
+def test_slurm_task_runs_its_seed_and_is_done(here):
+  code, out, _ = finish(start("slurm.sbatch", "--config", "smoke"))
+  assert (code, out) == (0, "done\n")
+  assert started() == [
+    "run --config smoke --seed 2 --workdir runs/mine-s2 gpu="
+  ]
+  assert not pathlib.Path("requeued").exists()
+
+
+def test_slurm_task_that_is_stopped_queues_itself_again(here):
+  # The report of an earlier, finished run does not count as this one's.
+  old = pathlib.Path("runs/mine-s2/report/index.html")
+  old.parent.mkdir(parents=True)
+  old.touch()
+  os.utime(old, (0, 0))
+  pathlib.Path("wait").touch()
+  process = start("slurm.sbatch", "--config", "smoke")
+  wait_for("waiting")
+  process.send_signal(signal.SIGTERM)
+  assert finish(process)[0] == 0
+  assert started()[-1] == "stopped"
+  assert pathlib.Path("requeued").read_text() == "requeue 12_2\n"
+
+
+def test_slurm_task_that_fails_is_not_queued_again(here, monkeypatch):
+  monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "7")
+  assert finish(start("slurm.sbatch", "--config", "smoke"))[0] == 3
+  assert not pathlib.Path("requeued").exists()
+
+
+def test_slurm_dry_run_prints_the_command(here):
+  code, out, _ = finish(start("slurm.sbatch", "--dry-run", "--config", "smoke"))
+  assert code == 0 and started() == []
+  assert out == "jnas run --config smoke --seed 2 --workdir runs/mine-s2\n"
+
+
+def test_slurm_asks_for_the_signal_and_the_requeue_it_counts_on():
+  text = (LAUNCH / "slurm.sbatch").read_text()
+  asked = [line for line in text.splitlines() if line.startswith("#SBATCH")]
+  assert "#SBATCH --requeue" in asked
+  assert "#SBATCH --open-mode=append" in asked
+  assert any("--signal=B:TERM@" in line for line in asked)
+  # sbatch stops reading them at the first command.
+  assert text.index(asked[-1]) < text.index("\nset ")
+
+
+def test_sky_task_continues_in_the_bucket():
+  path = LAUNCH / "sky.yaml"
+  task = yaml.safe_load(path.read_text())
+  assert "# Command: sky " in path.read_text()
+  assert task["envs"] == {"BUCKET": None, "CONFIG": "darts_cifar10", "SEED": 0}
+  (mount,) = task["file_mounts"]
+  assert f'--workdir "{mount}/' in task["run"]
+  assert task["resources"]["use_spot"]
+  shell = subprocess.run(
+    ["bash", "-n"], input=task["setup"] + task["run"], text=True
+  )
+  assert shell.returncode == 0
