@@ -5,7 +5,6 @@ converges again"; SPEC 3.6, "Tuning", and 6, D11 and D30.
 """
 
 import dataclasses
-import itertools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
