@@ -505,8 +505,8 @@ def shipped() -> dict[str, pathlib.Path]:
   for folder in (package / "configs", package.parent / "configs"):
     if folder.is_dir():
       return {
-        path.stem: path
-        for path in sorted(folder.glob("*.py"))
+        path.relative_to(folder).with_suffix("").as_posix(): path
+        for path in sorted(folder.rglob("*.py"))
         if path.stem != "__init__"
       }
   return {}

@@ -1,0 +1,1 @@
+"""The papers' claims at small scale; `jnas claims` runs them."""

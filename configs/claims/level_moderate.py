@@ -1,0 +1,21 @@
+"""SNAS with the moderate cost, on the images of claims/gap_darts.
+
+Paper: SNAS Table 2: 2.9M, 2.8M and 2.3M parameters from mild to aggressive.
+
+Command: jnas search --config claims/level_moderate --data.source npz:PATH
+"""
+
+import dataclasses
+
+from jnas import config
+
+
+def get_config() -> config.Config:
+  """As claims/gap_snas, with a moderate cost."""
+  base = config.load("claims/gap_darts")
+  return dataclasses.replace(
+    base,
+    name="level_moderate",
+    method=config.MethodConfig(name="snas", settings={"level": "moderate"}),
+    search=dataclasses.replace(base.search, arch_lr=2e-2),
+  )
