@@ -103,6 +103,8 @@ def _commands() -> dict[str, Callable[[list[str]], None]]:
     "plan": _plan,
     "bench": _bench,
     "genotype": _genotype,
+    "benchmark": _benchmark,
+    "claims": _claims,
     "list": _list,
   }
 
@@ -266,6 +268,65 @@ def _genotype(arguments: list[str]) -> None:
   from jnas.pipeline import genotype
 
   genotype.run(options)
+
+
+def _benchmark(arguments: list[str]) -> None:
+  """Real accuracy, rank and regret of cells of NAS-Bench-201."""
+  parser = options_lib.Parser(
+    prog="jnas benchmark", description=_benchmark.__doc__
+  )
+  parser.add_argument(
+    "genotype",
+    nargs="+",
+    metavar="GENOTYPE",
+    help="NAS-Bench-201 string, file or text",
+  )
+  parser.add_argument(
+    "--table",
+    required=True,
+    metavar="PATH",
+    help="your table; docs/nasbench201.md says how to make it",
+  )
+  options_lib.add_json(parser)
+  options = parser.parse_args(arguments)
+  from jnas.pipeline import benchmark
+
+  benchmark.run(options)
+
+
+def _claims(arguments: list[str]) -> None:
+  """Runs the papers' claims at small scale and says which hold."""
+  parser = options_lib.Parser(prog="jnas claims", description=_claims.__doc__)
+  parser.add_argument(
+    "claims", nargs="*", metavar="CLAIM", help="P1, P2, ...; default: all"
+  )
+  parser.add_argument(
+    "--source", default="cifar10", help="of the images, as data.source"
+  )
+  parser.add_argument(
+    "--seeds", type=int, nargs="+", default=[0, 1, 2], help="default 0 1 2"
+  )
+  parser.add_argument(
+    "--epochs", type=int, help="of each search, instead of the configs'"
+  )
+  parser.add_argument("--workdir", default="runs/claims")
+  options_lib.add_json(parser)
+  options = parser.parse_args(arguments)
+  _prepare_jax()
+  from jnas.pipeline import claims, display, stage
+
+  with _stoppable(stage.Stopped, display):
+    rows = claims.run(
+      options.claims,
+      source=options.source,
+      seeds=options.seeds,
+      workdir=pathlib.Path(options.workdir),
+      epochs=options.epochs,
+    )
+    if options.json:
+      print(json.dumps(rows))
+    else:
+      claims.show(rows)
 
 
 def _list(arguments: list[str]) -> None:

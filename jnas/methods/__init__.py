@@ -6,6 +6,7 @@ from jnas.methods import (
   entrannas,
   gdas,
   pc_darts,
+  random_search,
   random_sharing,
   sdarts,
   sgas,
@@ -33,6 +34,7 @@ METHODS = {
   "pc_darts": pc_darts.PC_DARTS,
   "gdas": gdas.GDAS,
   "unas": unas.UNAS,
+  "random": random_search.RANDOM,
   "random_sharing": random_sharing.RANDOM_SHARING,
 }
 

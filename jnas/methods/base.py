@@ -144,6 +144,8 @@ class Method(NamedTuple):
       record of each epoch.
     same_sample: whether the weight step draws with the architecture step's
       key, so that both see one sample.
+    trains_candidates: whether there is no supernet: random cells are trained
+      apart, `settings.num_candidates` of them, and the best is found.
     authors: fields of the config, by dotted name, that the authors' code sets
       otherwise than the paper; `--preset authors`.
     needs: what the method asks of a space; raises ValueError for one that it
@@ -166,6 +168,7 @@ class Method(NamedTuple):
   transit: Callable[[Any, ArchParams, Context], CellWeights] | None = None
   report: Callable[[Any, ArchParams, Context], dict[str, Array]] = no_report
   same_sample: bool = False
+  trains_candidates: bool = False
   authors: Mapping[str, Any] = {}
   needs: Callable[[Space], None] | None = None
 

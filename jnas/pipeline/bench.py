@@ -15,7 +15,8 @@ import numpy as np
 from jnas import config as configs
 from jnas.data.base import Dataset, Split
 from jnas.native import lowering
-from jnas.pipeline import display, evaluate, problem, programs, stage
+from jnas.pipeline import display, problem, programs, stage
+from jnas.pipeline import training as training_stage
 from jnas.selection import random as random_selection
 from jnas.training import keys, memory, steps, train_steps
 from jnas.training.keys import Stage
@@ -93,8 +94,10 @@ def run_evaluate(config: configs.Config, *, repeats: int) -> dict[str, Any]:
   dataset = random_dataset(found, batch_size)
   base_key = keys.base(config.seed, Stage.EVALUATE)
   genotype = random_selection.sample(base_key, found.space)
-  training = evaluate.make(found, dataset, problem.derived_net(found, genotype))
-  state = evaluate.init_state(training, base_key, found.info.image_shape)
+  training = training_stage.make(
+    found, dataset, problem.derived_net(found, genotype)
+  )
+  state = training_stage.init_state(training, base_key, found.info.image_shape)
   state, train = stage.place(state, dataset.train, batch_size=batch_size)
   batch = train.first()
   step = measure(

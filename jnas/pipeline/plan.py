@@ -8,7 +8,7 @@ import jax
 from jnas import config as configs
 from jnas.nets import count
 from jnas.pipeline import bench, problem, programs, stage
-from jnas.pipeline import evaluate as evaluate_stage
+from jnas.pipeline import training as training_stage
 from jnas.selection import random as random_selection
 from jnas.training import keys, train_steps
 from jnas.training.keys import Stage
@@ -88,10 +88,10 @@ def _plan_evaluate(found: problem.Problem) -> dict[str, Any]:
   base_key = keys.base(found.config.seed, Stage.EVALUATE)
   genotype = random_selection.sample(base_key, found.space)
   dataset = bench.random_dataset(found, config.batch_size)
-  training = evaluate_stage.make(
+  training = training_stage.make(
     found, dataset, problem.derived_net(found, genotype)
   )
-  state = evaluate_stage.init_state(training, base_key, found.info.image_shape)
+  state = training_stage.init_state(training, base_key, found.info.image_shape)
   state, train = stage.place(state, dataset.train, batch_size=config.batch_size)
   batch = train.first()
   step = stage.compile_step(

@@ -19,6 +19,7 @@ from jnas.data.base import Dataset, Split
 from jnas.genotype import Genotype
 from jnas.nets import count
 from jnas.pipeline import (
+  candidates,
   display,
   epochs,
   folder,
@@ -99,6 +100,8 @@ def _search(
   stop: preemption.StopFlag,
 ) -> SearchResult:
   """All stages of a search, and what they found."""
+  if found.method.trains_candidates:
+    return _try_candidates(found, dataset, run_folder, stop)
   last_stage = progressive.stages(found) - 1
   for index in range(last_stage):
     path = run_folder.search / f"stage_{index}"
@@ -134,6 +137,28 @@ def _search(
   return SearchResult(
     genotype, _write_summary(run_folder.search, trained, genotype)
   )
+
+
+def _try_candidates(
+  found: problem.Problem,
+  dataset: Dataset,
+  run_folder: folder.RunFolder,
+  stop: preemption.StopFlag,
+) -> SearchResult:
+  genotype, summary = candidates.run(
+    found,
+    dataset,
+    split(found, dataset),
+    path=run_folder.search,
+    config_hash=run_folder.hash,
+    stop=stop,
+  )
+  genotypes.save(
+    run_folder.search_genotype,
+    genotype,
+    provenance=folder.provenance(run_folder, summary["steps"]),
+  )
+  return SearchResult(genotype, summary)
 
 
 class _Trained(NamedTuple):
