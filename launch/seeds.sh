@@ -45,8 +45,6 @@ start() {
   local seed=$1 slot=${free[-1]}
   unset 'free[-1]'
   (
-    # Ctrl-C reaches this script alone, which stops each run once.
-    trap '' INT
     ((${#gpus[@]} == 0)) || export CUDA_VISIBLE_DEVICES=${gpus[slot]}
     exec "${run[@]}" --seed "$seed" "${@:2}"
   ) > >(trap '' INT TERM && sed -u "s/^/seed $seed: /") 2>&1 &

@@ -67,10 +67,13 @@ def fitted_stats(params, weights, images):
   return jax.tree.map(lambda leaf: 10 * leaf, moved["batch_stats"])
 
 
-def loss_of(params, weights, images, labels, apply=logits_of):
-  logits = apply(params, weights, images)
+def mean_loss(logits, labels):
   losses = objectives.cross_entropy(logits, labels, label_smoothing=0.0)
   return jnp.mean(losses)
+
+
+def loss_of(params, weights, images, labels):
+  return mean_loss(logits_of(params, weights, images), labels)
 
 
 # float64 has no native kernels and compiles for many minutes in pure XLA, so
@@ -91,12 +94,12 @@ def test_logits_loss_and_gradients_equal_the_authors_network(
 
     def objective(params, alphas):
       weights = jax.tree.map(jax.nn.softmax, alphas)
-      return loss_of(params, weights, images, labels, apply)
+      logits = apply(params, weights, images)
+      return mean_loss(logits, labels), logits
 
-    loss, (params_grad, alphas_grad) = jax.value_and_grad(
-      objective, argnums=(0, 1)
+    (loss, logits), (params_grad, alphas_grad) = jax.value_and_grad(
+      objective, argnums=(0, 1), has_aux=True
     )(params, alphas)
-    logits = apply(params, jax.tree.map(jax.nn.softmax, alphas), images)
     close = functools.partial(
       np.testing.assert_allclose, atol=tolerance, rtol=tolerance
     )

@@ -1,0 +1,45 @@
+"""jnas bench, through the command line."""
+
+import json
+import pathlib
+
+import pytest
+
+from jnas import cli
+from tests.pipeline import tiny
+
+CONFIG = pathlib.Path(tiny.__file__)
+MACHINE = {"rss_bytes", "lowering", "devices", "device_kind", "batch"}
+MEASURED = {
+  "step_s",
+  "images_per_s",
+  "compile_cold_s",
+  "compile_warm_s",
+  "peak_bytes",
+  "hlo_instructions",
+}
+OF_ARCHITECTURE = {"arch_step_s", "arch_compile_cold_s", "arch_compile_warm_s"}
+
+
+@pytest.mark.parametrize(
+  ("what", "fields", "batch"),
+  [("step", MEASURED | OF_ARCHITECTURE, 8), ("evaluate", MEASURED, 16)],
+)
+def test_bench_prints_one_json_object_and_writes_nothing(
+  tmp_path, monkeypatch, capfd, what, fields, batch
+):
+  monkeypatch.chdir(tmp_path)
+  with pytest.raises(SystemExit) as done:
+    cli.main(
+      ["bench", what, "--config", str(CONFIG), "--repeats", "1", "--json"]
+    )
+  assert done.value.code == 0
+  out, err = capfd.readouterr()
+  (line,) = out.splitlines()
+  found = json.loads(line)
+  assert set(found) == fields | MACHINE
+  assert all(found[name] > 0 for name in fields)
+  assert found["batch"] == batch
+  assert found["images_per_s"] == pytest.approx(batch / found["step_s"])
+  assert "cold" in err  # what goes on is told apart from the result
+  assert list(tmp_path.iterdir()) == []
