@@ -27,6 +27,7 @@ _LISTS = (
   "configs",
   "cells",
   "devices",
+  "combinations",
 )
 
 
@@ -342,6 +343,10 @@ def _list(arguments: list[str]) -> None:
 def _names(what: str) -> list[str]:
   if what == "configs":
     return list(configs.shipped())
+  if what == "combinations":
+    from jnas.pipeline import compatibility
+
+    return compatibility.table().splitlines()
   if what == "cells":
     from jnas import genotype
 

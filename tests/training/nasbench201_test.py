@@ -51,6 +51,7 @@ def found():
       space="tests.training.nasbench201_test:SPACE",
       data=dataclasses.replace(config.data, image_size=8),
       search=dataclasses.replace(config.search, lr=0.05, arch_lr=1e-2),
+      evaluate=dataclasses.replace(config.evaluate, lr=0.1, cutout=0),
     )
   )
 
