@@ -96,14 +96,15 @@ def _plan_evaluate(found: problem.Problem) -> dict[str, Any]:
   batch = train.first()
   step = stage.compile_step(
     "training step",
-    train_steps.make_train_step(training, base_key),
+    train_steps.make_train_step(training),
+    base_key,
     state,
     batch,
-    donate_argnums=0,
+    donate_argnums=1,
   )
   peak_bytes = stage.peak_bytes(step)
   began = time.perf_counter()
-  jax.block_until_ready(step(state, batch))
+  jax.block_until_ready(step(base_key, state, batch))
   step_s = time.perf_counter() - began
   num_steps = config.epochs * training.steps_per_epoch
   height, _, channels = found.info.image_shape

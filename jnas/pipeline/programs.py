@@ -1,5 +1,6 @@
 """The compiled programs of a search, and the state that they start from."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -152,19 +153,21 @@ def compile_programs(
   def compile_arch(search: steps.Search) -> jax.stages.Compiled:
     return stage.compile_step(
       "architecture step",
-      steps.make_arch_step(search, base_key),
+      steps.make_arch_step(search),
+      base_key,
       state_like,
       (batch, batch),
-      donate_argnums=0,
+      donate_argnums=1,
     )
 
   def compile_weight(search: steps.Search) -> jax.stages.Compiled:
     return stage.compile_step(
       "weight step",
-      steps.make_weight_step(search, base_key),
+      steps.make_weight_step(search),
+      base_key,
       state_like,
       batch,
-      donate_argnums=0,
+      donate_argnums=1,
     )
 
   def compile_eval(search: steps.Search) -> jax.stages.Compiled:
@@ -179,6 +182,7 @@ def compile_programs(
       mask,
     )
 
+  base_key = jax.device_put(base_key, state.step.sharding)
   state_like = jax.tree.map(_describe, state)
   believe = jax.jit(believe)
   mask = jnp.ones(batch["labels"].shape, jnp.float32)
@@ -200,8 +204,10 @@ def compile_programs(
     ]
     functions[1] = functions[1].evaluate
   programs = Programs(
-    arch_step=functions[2] if search.moves_arch else None,
-    weight_step=functions[0],
+    arch_step=(
+      functools.partial(functions[2], base_key) if search.moves_arch else None
+    ),
+    weight_step=functools.partial(functions[0], base_key),
     evaluate=functions[1],
     believe=believe,
     after_epoch=jax.jit(after_epoch),
@@ -218,10 +224,10 @@ class _PerStructure:
     self._programs = {first.structure: program}
     self._believe = believe
 
-  def __call__(self, state: SearchState, batch: Any) -> Any:
+  def __call__(self, key: jax.Array, state: SearchState, batch: Any) -> Any:
     """A step on the cell derived from the state."""
     transit = self._believe(state.arch, state.memory, state.step).transit
-    return self._program(transit)(state, batch)
+    return self._program(transit)(key, state, batch)
 
   def evaluate(self, params, batch_stats, weights, transit, batch, mask) -> Any:
     """The sums of a batch for a given cell."""

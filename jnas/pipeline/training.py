@@ -200,12 +200,14 @@ def compile_programs(
   name: str,
 ) -> tuple[Callable[..., Any], Callable[..., metrics.MetricSums], int]:
   """Compiles training step and test; also gives the largest peak memory."""
+  base_key = jax.device_put(base_key, state.step.sharding)
   train_step = stage.compile_step(
     f"training step ({name})",
-    train_steps.make_train_step(training, base_key),
+    train_steps.make_train_step(training),
+    base_key,
     state,
     batch,
-    donate_argnums=0,
+    donate_argnums=1,
   )
   mask = jax.device_put(
     jnp.ones(batch["labels"].shape, jnp.float32), batch["labels"].sharding
@@ -218,7 +220,8 @@ def compile_programs(
     batch,
     mask,
   )
-  return train_step, evaluate, stage.peak_bytes(train_step, evaluate)
+  peak_bytes = stage.peak_bytes(train_step, evaluate)
+  return functools.partial(train_step, base_key), evaluate, peak_bytes
 
 
 def _drop_path(config: configs.EvaluateConfig, epoch: int) -> jax.Array:

@@ -3,7 +3,7 @@
 Each `make_*` closes over what is static and returns a function of arrays. The
 state is donated and replicated, batches are split over the devices. Random
 draws are keyed by the step, so a step is a function of (base key, state,
-batch) and resuming needs nothing else.
+batch): resuming needs nothing else, and all seeds share a compiled program.
 """
 
 from collections.abc import Callable, Mapping
@@ -165,8 +165,8 @@ class Search(NamedTuple):
 
 
 def make_arch_step(
-  search: Search, base_key: PRNGKey
-) -> Callable[[SearchState, tuple[Batch, Batch]], SearchState]:
+  search: Search,
+) -> Callable[[PRNGKey, SearchState, tuple[Batch, Batch]], SearchState]:
   """The step of the architecture on a training and a validation batch.
 
   In a single level both are the training batch. What is not read of them is
@@ -178,7 +178,9 @@ def make_arch_step(
   Source: DARTS, Algorithm 1, step 1.
   """
 
-  def arch_step(state: SearchState, both: tuple[Batch, Batch]) -> SearchState:
+  def arch_step(
+    base_key: PRNGKey, state: SearchState, both: tuple[Batch, Batch]
+  ) -> SearchState:
     train_batch, valid_batch = both
     key = jax.random.fold_in(base_key, state.step)
     context = search.context(state.memory, state.step)
@@ -262,8 +264,8 @@ def make_arch_step(
 
 
 def make_weight_step(
-  search: Search, base_key: PRNGKey
-) -> Callable[[SearchState, Batch], tuple[SearchState, Array]]:
+  search: Search,
+) -> Callable[[PRNGKey, SearchState, Batch], tuple[SearchState, Array]]:
   """The step of the weights on a training batch, which ends a step.
 
   Where the method is joint in a single level, the architecture moves by the
@@ -275,7 +277,7 @@ def make_weight_step(
   """
 
   def weight_step(
-    state: SearchState, batch: Batch
+    base_key: PRNGKey, state: SearchState, batch: Batch
   ) -> tuple[SearchState, Array]:
     key = jax.random.fold_in(base_key, state.step)
     context = search.context(state.memory, state.step)

@@ -45,8 +45,8 @@ class Training(NamedTuple):
 
 
 def make_train_step(
-  training: Training, base_key: PRNGKey
-) -> Callable[[TrainState, Batch], tuple[TrainState, Array]]:
+  training: Training,
+) -> Callable[[PRNGKey, TrainState, Batch], tuple[TrainState, Array]]:
   """A step of training a derived network.
 
   Returns a function that also gives the mean loss of the batch, `[]`.
@@ -55,7 +55,9 @@ def make_train_step(
   linearly, auxiliary towers with weight 0.4.
   """
 
-  def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Array]:
+  def train_step(
+    base_key: PRNGKey, state: TrainState, batch: Batch
+  ) -> tuple[TrainState, Array]:
     key = jax.random.fold_in(base_key, state.step)
     images = training.images.training(
       keys.key_for(key, Purpose.TRAIN_AUGMENT), batch["images"]

@@ -64,12 +64,12 @@ def test_a_search_lowers_the_loss_and_moves_the_architecture(
   state = programs.init_state(made, base_key, (8, 8, 1))
   assert jax.tree.map(jnp.shape, state.arch) == {"normal": (1, 3)}
   first = state
-  weight_step = jax.jit(steps.make_weight_step(made, base_key))
-  arch_step = jax.jit(steps.make_arch_step(made, base_key))
+  weight_step = jax.jit(steps.make_weight_step(made))
+  arch_step = jax.jit(steps.make_arch_step(made))
   losses = []
   for _ in range(12):
-    state = arch_step(state, (batch, batch))
-    state, loss = weight_step(state, batch)
+    state = arch_step(base_key, state, (batch, batch))
+    state, loss = weight_step(base_key, state, batch)
     losses.append(float(loss))
   assert min(losses[-3:]) < 0.5 * losses[0]
   assert not np.array_equal(state.arch["normal"], first.arch["normal"])
@@ -82,10 +82,10 @@ def test_a_training_lowers_the_loss_and_tests(batch, found, compile_cache):
   )
   base_key = keys.base(0, Stage.EVALUATE)
   state = training_stage.init_state(training, base_key, (8, 8, 1))
-  step = jax.jit(train_steps.make_train_step(training, base_key))
+  step = jax.jit(train_steps.make_train_step(training))
   losses = []
   for _ in range(16):
-    state, loss = step(state, batch)
+    state, loss = step(base_key, state, batch)
     losses.append(float(loss))
   assert min(losses[-3:]) < 0.5 * losses[0]
   mask = jnp.ones(8)

@@ -33,9 +33,9 @@ def assert_close(first, second, *, rtol):
 def test_weight_step_is_the_same_without_jit(parts):
   """SPEC 4.8, J1."""
   made, state, batch = parts
-  step = steps.make_weight_step(made, BASE_KEY)
-  eager, eager_loss = step(state, batch)
-  jitted, jitted_loss = jax.jit(step)(state, batch)
+  step = steps.make_weight_step(made)
+  eager, eager_loss = step(BASE_KEY, state, batch)
+  jitted, jitted_loss = jax.jit(step)(BASE_KEY, state, batch)
   assert_close(eager, jitted, rtol=1e-4)
   np.testing.assert_allclose(eager_loss, jitted_loss, rtol=1e-5)
   assert int(jitted.step) == 1
@@ -47,9 +47,9 @@ def test_weight_step_is_the_same_without_jit(parts):
 def test_arch_step_is_the_same_without_jit(parts):
   """SPEC 4.8, J1; and it moves nothing but the architecture."""
   made, state, batch = parts
-  step = steps.make_arch_step(made, BASE_KEY)
+  step = steps.make_arch_step(made)
   both = (batch, batch)
-  eager, jitted = step(state, both), jax.jit(step)(state, both)
+  eager, jitted = step(BASE_KEY, state, both), jax.jit(step)(BASE_KEY, state, both)
   assert_close(eager, jitted, rtol=1e-4)
   for name in ("params", "params_opt", "batch_stats", "step", "sums"):
     assert_close(getattr(jitted, name), getattr(state, name), rtol=0)
@@ -67,7 +67,7 @@ def test_arch_step_moves_the_statistics_on_request(parts):
   """SPEC 6, D1: as the authors' code."""
   made, state, batch = parts
   made = made._replace(arch_moves_statistics=True)
-  after = jax.jit(steps.make_arch_step(made, BASE_KEY))(state, (batch, batch))
+  after = jax.jit(steps.make_arch_step(made))(BASE_KEY, state, (batch, batch))
   changed = [
     not np.array_equal(new, old)
     for new, old in zip(
@@ -82,9 +82,11 @@ def test_arch_step_moves_the_statistics_on_request(parts):
 def test_step_draws_by_its_number(parts):
   """The same state gives the same step; another number, other images."""
   made, state, batch = parts
-  step = jax.jit(steps.make_weight_step(made, BASE_KEY))
-  _, loss = step(state, batch)
-  _, again = step(state, batch)
-  _, later = step(state._replace(step=jnp.asarray(1, jnp.int32)), batch)
+  step = jax.jit(steps.make_weight_step(made))
+  _, loss = step(BASE_KEY, state, batch)
+  _, again = step(BASE_KEY, state, batch)
+  _, later = step(
+    BASE_KEY, state._replace(step=jnp.asarray(1, jnp.int32)), batch
+  )
   assert float(loss) == float(again)
   assert float(loss) != float(later)
