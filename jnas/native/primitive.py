@@ -165,7 +165,13 @@ def _run_apart(function: Callable, params: tuple, *args):
 
 @functools.cache
 def _outline(function: Callable, params: tuple) -> Callable:
-  return jax.jit(functools.partial(function, **dict(params)))
+  def outlined(*args):
+    # What is called within is to be inlined.
+    with xla_metadata.set_xla_metadata(inlineable=None):
+      return function(*args, **dict(params))
+
+  outlined.__name__ = function.__name__
+  return jax.jit(outlined)
 
 
 def _split_over_devices(native: Native, ctx, multiple_results: bool):
