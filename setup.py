@@ -57,7 +57,7 @@ def _find_headers() -> str:
 
 kernels = setuptools.Extension(
   "jnas.native._kernels",
-  sources=[f"{NATIVE}/kernels.cc", f"{NATIVE}/targets.cc"],
+  sources=sorted(map(str, pathlib.Path(NATIVE).glob("*.cc"))),
   depends=sorted(map(str, pathlib.Path(NATIVE).glob("*.h"))),
   language="c++",
   extra_compile_args=["-std=c++17", "-O3", "-g0", "-Wno-psabi"],

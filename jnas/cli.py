@@ -221,13 +221,29 @@ def _bench(arguments: list[str]) -> None:
   parser.add_argument(
     "--repeats", type=int, default=5, help="timed runs (default 5)"
   )
+  parser.add_argument(
+    "--compare",
+    nargs=2,
+    metavar=("A", "B"),
+    help="two settings, timed in turn: 'search.channels=8 JNAS_NATIVE=0' "
+    "changes a field and the environment, 'base' nothing",
+  )
   options_lib.add_json(parser)
   options, config = options_lib.read_config(parser, arguments)
   if options.repeats < 1:
     raise ValueError(f"--repeats is {options.repeats}; it must be at least 1")
   _prepare_jax()
-  from jnas.pipeline import bench
+  from jnas.pipeline import bench, compare
 
+  if options.compare is not None:
+    settings = [compare.parse(text) for text in options.compare]
+    given = [
+      options_lib.read_config(parser, [*arguments, *setting.overrides])[1]
+      for setting in settings
+    ]
+    result = compare.run(options.what, settings, given, rounds=options.repeats)
+    print(json.dumps(result) if options.json else compare.describe(result))
+    return
   measure = {"step": bench.run_step, "evaluate": bench.run_evaluate}
   result = measure[options.what](config, repeats=options.repeats)
   if options.json:

@@ -2,6 +2,8 @@
 // of its own and with JNAS_WIDTH floats to a vector: see targets.cc.
 
 #include "vectors.h"
+#include "tile.h"
+#include "taps.h"
 #include "depthwise.h"
 #include "pool.h"
 #include "normalize.h"

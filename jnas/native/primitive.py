@@ -16,6 +16,7 @@ import jax.core
 import jax.extend.core as jex_core
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import xla_metadata
 from jax.interpreters import ad, batching, mlir
 from jax.sharding import AxisType, PartitionSpec
 
@@ -140,7 +141,37 @@ def _lower_on_cpu(
     and not ctx.module_context.lowering_parameters.for_export
   ):
     run = _split_over_devices(native, ctx, multiple_results)
+  if run is None and _is_on_one_device(ctx):
+    run = functools.partial(_run_apart, xla, tuple(params.items()))
+    params = {}
   return mlir.lower_fun(run or xla, multiple_results)(ctx, *args, **params)
+
+
+def _is_on_one_device(ctx) -> bool:
+  context = ctx.module_context.axis_context
+  return isinstance(context, mlir.ShardingContext) and context.num_devices == 1
+
+
+def _run_apart(function: Callable, params: tuple, *args):
+  """Runs a function as a computation of its own, which XLA does not inline.
+
+  XLA on CPU fuses the many slices of an operation with those of the next,
+  computing shared values again and again: a network of them compiles for
+  more than ten minutes, one by one they take a tenth of a second each.
+  """
+  with xla_metadata.set_xla_metadata(inlineable="false"):
+    return _outline(function, params)(*args)
+
+
+@functools.cache
+def _outline(function: Callable, params: tuple) -> Callable:
+  def outlined(*args):
+    # What is called within is to be inlined.
+    with xla_metadata.set_xla_metadata(inlineable=None):
+      return function(*args, **dict(params))
+
+  outlined.__name__ = function.__name__
+  return jax.jit(outlined)
 
 
 def _split_over_devices(native: Native, ctx, multiple_results: bool):

@@ -3,11 +3,12 @@
 No data are needed: the images are random bytes of the config's shape.
 """
 
+import functools
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -22,15 +23,25 @@ from jnas.training import keys, memory, steps, train_steps
 from jnas.training.keys import Stage
 
 
-def run_step(config: configs.Config, *, repeats: int) -> dict[str, Any]:
-  """Measures the two steps of a search.
+class Workload(NamedTuple):
+  """The steps of a stage and what they are run on.
 
-  Args:
-    config: of the run.
-    repeats: timed runs of each step, after one that is not counted.
+  Attributes:
+    steps: `(state, batch) -> state` or `(state, loss)`, by the name of their
+      time; they donate the state.
+    state: that the steps start from.
+    batch: of every step.
+    batch_size: images in it.
+  """
 
-  Returns:
-    The fields of `jnas bench step --json`.
+  steps: dict[str, Callable[..., Any]]
+  state: Any
+  batch: Any
+  batch_size: int
+
+
+def search_workload(config: configs.Config) -> Workload:
+  """The two steps of a search, of the weights and of the architecture.
 
   Raises:
     ValueError: for bad input.
@@ -38,51 +49,28 @@ def run_step(config: configs.Config, *, repeats: int) -> dict[str, Any]:
   found = problem.prepare(config)
   problem.search_net(found)
   problem.check_devices(config)
-  dataset = random_dataset(found, config.search.batch_size)
+  batch_size = config.search.batch_size
+  dataset = random_dataset(found, batch_size)
   parts = programs.make(found, dataset)
   base_key = keys.base(config.seed, Stage.SEARCH)
   state = programs.init_state(parts, base_key, found.info.image_shape)
-  state, train = stage.place(
-    state, dataset.train, batch_size=config.search.batch_size
-  )
-  batch = train.first()
-  weight = measure(
-    "weight step",
-    steps.make_weight_step(parts, base_key),
-    state,
-    batch,
-    repeats,
-  )
-  arch = measure(
-    "architecture step",
-    steps.make_arch_step(parts, base_key),
-    state,
-    (batch, batch),
-    repeats,
-  )
-  return {
-    "step_s": weight["step_s"],
-    "arch_step_s": arch["step_s"],
-    "images_per_s": config.search.batch_size / weight["step_s"],
-    "compile_cold_s": weight["compile_cold_s"],
-    "compile_warm_s": weight["compile_warm_s"],
-    "arch_compile_cold_s": arch["compile_cold_s"],
-    "arch_compile_warm_s": arch["compile_warm_s"],
-    "peak_bytes": max(weight["peak_bytes"], arch["peak_bytes"]),
-    "hlo_instructions": weight["hlo_instructions"],
-    **_machine(config.search.batch_size),
+  state, train = stage.place(state, dataset.train, batch_size=batch_size)
+  base_key = jax.device_put(base_key, state.step.sharding)
+  functions = {
+    "step_s": functools.partial(steps.make_weight_step(parts), base_key)
   }
+  if parts.moves_arch:
+    arch_step = steps.make_arch_step(parts)
+
+    def on_one_batch(state: Any, batch: Any) -> Any:
+      return arch_step(base_key, state, (batch, batch))
+
+    functions["arch_step_s"] = on_one_batch
+  return Workload(functions, state, train.first(), batch_size)
 
 
-def run_evaluate(config: configs.Config, *, repeats: int) -> dict[str, Any]:
-  """Measures the training step of a derived network, of a random genotype.
-
-  Args:
-    config: of the run.
-    repeats: timed runs, after one that is not counted.
-
-  Returns:
-    The fields of `jnas bench evaluate --json`.
+def evaluate_workload(config: configs.Config) -> Workload:
+  """The training step of a derived network, of a random genotype.
 
   Raises:
     ValueError: for bad input.
@@ -99,18 +87,65 @@ def run_evaluate(config: configs.Config, *, repeats: int) -> dict[str, Any]:
   )
   state = training_stage.init_state(training, base_key, found.info.image_shape)
   state, train = stage.place(state, dataset.train, batch_size=batch_size)
-  batch = train.first()
-  step = measure(
-    "training step",
-    train_steps.make_train_step(training, base_key),
-    state,
-    batch,
-    repeats,
-  )
+  base_key = jax.device_put(base_key, state.step.sharding)
+  function = functools.partial(train_steps.make_train_step(training), base_key)
+  return Workload({"step_s": function}, state, train.first(), batch_size)
+
+
+WORKLOADS = {"step": search_workload, "evaluate": evaluate_workload}
+
+
+def run_step(config: configs.Config, *, repeats: int) -> dict[str, Any]:
+  """Measures the two steps of a search.
+
+  Args:
+    config: of the run.
+    repeats: timed runs of each step, after one that is not counted.
+
+  Returns:
+    The fields of `jnas bench step --json`.
+
+  Raises:
+    ValueError: for bad input.
+  """
+  workload = search_workload(config)
+  weight = measure("weight step", workload, "step_s", repeats)
+  arch = dict.fromkeys(weight)  # null where one pass moves both
+  if "arch_step_s" in workload.steps:
+    arch = measure("architecture step", workload, "arch_step_s", repeats)
+  return {
+    "step_s": weight["step_s"],
+    "arch_step_s": arch["step_s"],
+    "images_per_s": workload.batch_size / weight["step_s"],
+    "compile_cold_s": weight["compile_cold_s"],
+    "compile_warm_s": weight["compile_warm_s"],
+    "arch_compile_cold_s": arch["compile_cold_s"],
+    "arch_compile_warm_s": arch["compile_warm_s"],
+    "peak_bytes": max(weight["peak_bytes"], arch["peak_bytes"] or 0),
+    "hlo_instructions": weight["hlo_instructions"],
+    **_machine(workload.batch_size),
+  }
+
+
+def run_evaluate(config: configs.Config, *, repeats: int) -> dict[str, Any]:
+  """Measures the training step of a derived network, of a random genotype.
+
+  Args:
+    config: of the run.
+    repeats: timed runs, after one that is not counted.
+
+  Returns:
+    The fields of `jnas bench evaluate --json`.
+
+  Raises:
+    ValueError: for bad input.
+  """
+  workload = evaluate_workload(config)
+  step = measure("training step", workload, "step_s", repeats)
   return {
     **step,
-    "images_per_s": batch_size / step["step_s"],
-    **_machine(batch_size),
+    "images_per_s": workload.batch_size / step["step_s"],
+    **_machine(workload.batch_size),
   }
 
 
@@ -134,36 +169,27 @@ def random_dataset(found: problem.Problem, num_images: int) -> Dataset:
 
 
 def measure(
-  what: str,
-  function: Callable[..., Any],
-  state: Any,
-  batch: Any,
-  repeats: int,
+  what: str, workload: Workload, name: str, repeats: int
 ) -> dict[str, Any]:
   """Compiles a step cold and from the cache, and times it.
 
   Args:
     what: name of the step, for the display.
-    function: `(state, batch) -> state` or `(state, loss)`; donates the state.
-    state: left as it is.
-    batch: of the step.
-    repeats: timed runs.
+    workload: its state is left as it is.
+    name: of the step in the workload.
+    repeats: timed runs, after one that is not counted.
   """
+  function = workload.steps[name]
   with tempfile.TemporaryDirectory() as cache:
     with _compile_cache(cache):
       with display.waiting(f"compiling the {what}, cold"):
-        _, cold = _compile(function, state, batch)
+        _, cold = _time_compile(function, workload)
       jax.clear_caches()
       with display.waiting(f"compiling the {what}, from the cache"):
-        compiled, warm = _compile(function, state, batch)
-  donated = jax.tree.map(lambda leaf: leaf.copy(), state)
-  seconds = []
+        compiled, warm = _time_compile(function, workload)
+  timed = timer(compiled, workload)
   with display.waiting(f"timing the {what}"):
-    for _ in range(repeats + 1):
-      began = time.perf_counter()
-      out = jax.block_until_ready(compiled(donated, batch))
-      seconds.append(time.perf_counter() - began)
-      donated = out if type(out) is type(state) else out[0]
+    seconds = [timed() for _ in range(repeats + 1)]
   return {
     "step_s": statistics.median(seconds[1:]),
     "compile_cold_s": cold,
@@ -171,6 +197,28 @@ def measure(
     "peak_bytes": memory.compiled_peak_bytes(compiled),
     "hlo_instructions": memory.instruction_count(compiled),
   }
+
+
+def compile_step(function: Callable[..., Any], workload: Workload) -> Any:
+  """Compiles one of the steps of a workload."""
+  jitted = jax.jit(function, donate_argnums=0)
+  return jitted.lower(workload.state, workload.batch).compile()
+
+
+def timer(compiled: Any, workload: Workload) -> Callable[[], float]:
+  """Returns a function that takes a step and says how long it took."""
+  # A step donates its state.
+  state = jax.tree.map(lambda leaf: leaf.copy(), workload.state)
+
+  def take_step() -> float:
+    nonlocal state
+    began = time.perf_counter()
+    out = jax.block_until_ready(compiled(state, workload.batch))
+    seconds = time.perf_counter() - began
+    state = out if type(out) is type(state) else out[0]
+    return seconds
+
+  return take_step
 
 
 class _compile_cache:  # noqa: N801, reads as a function at its call
@@ -199,19 +247,24 @@ class _compile_cache:  # noqa: N801, reads as a function at its call
       jax.config.update(name, value)
 
 
-def _compile(function: Callable[..., Any], state: Any, batch: Any):
+def _time_compile(function: Callable[..., Any], workload: Workload):
   began = time.perf_counter()
-  compiled = jax.jit(function, donate_argnums=0).lower(state, batch).compile()
+  compiled = compile_step(function, workload)
   return compiled, time.perf_counter() - began
+
+
+def describe_lowering() -> str:
+  """Which code computes the operations on the devices in use."""
+  if jax.devices()[0].platform == "cpu":
+    return lowering.describe()
+  return "grouped convolution"
 
 
 def _machine(batch_size: int) -> dict[str, Any]:
   device = jax.devices()[0]
   return {
     "rss_bytes": memory.rss_peak_bytes(),
-    "lowering": (
-      lowering.describe() if device.platform == "cpu" else "grouped convolution"
-    ),
+    "lowering": describe_lowering(),
     "devices": jax.device_count(),
     "device_kind": device.device_kind,
     "batch": batch_size,

@@ -49,7 +49,10 @@ def test_arch_step_is_the_same_without_jit(parts):
   made, state, batch = parts
   step = steps.make_arch_step(made)
   both = (batch, batch)
-  eager, jitted = step(BASE_KEY, state, both), jax.jit(step)(BASE_KEY, state, both)
+  eager, jitted = (
+    step(BASE_KEY, state, both),
+    jax.jit(step)(BASE_KEY, state, both),
+  )
   assert_close(eager, jitted, rtol=1e-4)
   for name in ("params", "params_opt", "batch_stats", "step", "sums"):
     assert_close(getattr(jitted, name), getattr(state, name), rtol=0)
