@@ -144,12 +144,11 @@ def _search(arguments: list[str]) -> None:
   options, config = options_lib.read_config(parser, arguments)
   workdir = _workdir(options, config)
   _prepare_jax()
-  from jnas.genotype import to_darts
   from jnas.pipeline import display, search, stage
 
   with _stoppable(stage.Stopped, display):
     result = search.run(config, workdir)
-    print(to_darts(result.genotype))
+    _print_genotype(result.genotype)
 
 
 def _select(arguments: list[str]) -> None:
@@ -158,12 +157,11 @@ def _select(arguments: list[str]) -> None:
   options, config = options_lib.read_config(parser, arguments)
   workdir = _workdir(options, config)
   _prepare_jax()
-  from jnas.genotype import to_darts
   from jnas.pipeline import display, select, stage
 
   with _stoppable(stage.Stopped, display):
     result = select.run(config, workdir)
-    print(to_darts(result.genotype))
+    _print_genotype(result.genotype)
 
 
 def _evaluate(arguments: list[str]) -> None:
@@ -424,6 +422,16 @@ def _stoppable(stopped: type[Exception], display: Any):
 
 
 # --- output for people
+
+
+def _print_genotype(genotype: Any) -> None:
+  """The DARTS form where it can say it, JSON elsewhere."""
+  from jnas import genotype as genotypes
+
+  try:
+    print(genotypes.to_darts(genotype))
+  except ValueError:
+    print(genotypes.to_json(genotype))
 
 
 def _print_results(result: Any) -> None:

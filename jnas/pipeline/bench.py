@@ -56,9 +56,8 @@ def search_workload(config: configs.Config) -> Workload:
   state = programs.init_state(parts, base_key, found.info.image_shape)
   state, train = stage.place(state, dataset.train, batch_size=batch_size)
   base_key = jax.device_put(base_key, state.step.sharding)
-  functions = {
-    "step_s": functools.partial(steps.make_weight_step(parts), base_key)
-  }
+  weight_step = functools.partial(steps.make_weight_step(parts), base_key)
+  functions: dict[str, Callable[..., Any]] = {"step_s": weight_step}
   if parts.moves_arch:
     arch_step = steps.make_arch_step(parts)
 
