@@ -83,7 +83,9 @@ class Supernet(nn.Module):
     structure = {} if transit is None else dict(transit)
     engines = choices.engine_cells(options.engine, self.plan)
     stem = heads.Stem(self.plan.stem, self.plan.features, name="stem")
-    before_last, last = stem(images.astype(options.activations), train=train)
+    if options.dtype == "bfloat16":
+      images = images.astype(jnp.bfloat16)
+    before_last, last = stem(images, train=train)
     parts = {
       cell_type: graph.split_weights(self.graphs[cell_type], weights[cell_type])
       for cell_type in self.graphs
@@ -123,8 +125,9 @@ class Supernet(nn.Module):
       if options.remat == "cell":
         run = nn.remat(run)
       before_last, last = last, run(module, before_last, last)
+    wide = jnp.promote_types(last.dtype, jnp.float32)
     return heads.Classifier(self.plan.num_classes, name="classifier")(
-      heads.global_average(last.astype(jnp.float32))
+      heads.global_average(last.astype(wide))
     )
 
 
