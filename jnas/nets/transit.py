@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from jnas.nets import cell as cells
-from jnas.nets import detached, drops, heads, macro, width
+from jnas.nets import detached, drops, heads, macro, switch, width
 from jnas.nets import graph as graphs
 from jnas.nets.options import Options
 from jnas.ops import Op, Settings
@@ -65,6 +65,7 @@ class Context(NamedTuple):
     stats: PyTree,
     x: Array,
     rows: Sequence[Any],
+    index: Any = None,
   ) -> tuple[Array, PyTree]:
     """Runs an operation on some rows of its stack.
 
@@ -74,11 +75,16 @@ class Context(NamedTuple):
       stats: slices of its batch statistics.
       x: `[B, H, W, D]`.
       rows: R integers, traced or not, which rows of the stack they are.
+      index: integer, traced or not, of the group in the cell; None for that of
+        `group`. Random draws depend on it and on the rows.
 
     Returns:
       `[R or 1, B, H', W', D]`, and the moved statistics.
     """
     op: Op = graphs.lookup(group.op)
+    if index is None:
+      names = [(other.source, other.op) for other in self.graph.groups]
+      index = names.index((group.source, group.op))
     stride = self.stride_of(group.source)
     module = op.build(
       features=self.inner,
@@ -87,16 +93,15 @@ class Context(NamedTuple):
       settings=self.settings,
       parent=None,
     )
+    noise = None
+    if self.noise is not None:
+      noise = jax.random.fold_in(self.noise, index)
+      noise = jax.random.fold_in(noise, rows[0])
     y, moved = detached.apply(
-      module,
-      params,
-      stats,
-      x[None],
-      train=self.train,
-      noise=self._key(self.noise, group),
+      module, params, stats, x[None], train=self.train, noise=noise
     )
     if self.drop_skip is not None and op.is_identity and stride == 1:
-      key = self._key(self.drop_key, group)
+      key = jax.random.fold_in(self.drop_key, index)
       y = jnp.stack(
         [
           drops.drop_elements(
@@ -106,12 +111,6 @@ class Context(NamedTuple):
         ]
       )
     return y, moved
-
-  def _key(self, key: PRNGKey | None, group: graphs.Group) -> PRNGKey | None:
-    if key is None:
-      return None
-    names = [(other.source, other.op) for other in self.graph.groups]
-    return jax.random.fold_in(key, names.index((group.source, group.op)))
 
   def run_port(
     self, features: int, params: PyTree, stats: PyTree, x: Array
@@ -168,7 +167,7 @@ class TransitCell(cells.Cell):
       drop_skip=drop_skip if drops_skips else None,
       drop_key=self.make_rng("drop_skip") if drops_skips else None,
     )
-    run = {"mask": _mask, "recompile": _select, "switch": _switch}
+    run = {"mask": _mask, "recompile": _select, "switch": switch.run}
     return run[self.options.transit](
       context, detached.Variables(self), inputs, structure, scales
     )
@@ -281,99 +280,6 @@ def _select(
     selected.graph,
     inputs,
     weights,
-    run=run,
-    stride=context.plan.stride,
-    enter=enter if has_ports else None,
-    leave=leave if has_ports else None,
-  )
-
-
-def _switch(
-  context: Context,
-  variables: detached.Variables,
-  inputs: Sequence[Array],
-  structure: Array,
-  scales: Array | None,
-) -> Array:
-  """Branches at run time around each operation that nothing selects."""
-  active = graphs.split_weights(context.graph, structure)
-
-  def used(touches) -> Array:
-    return jnp.any(
-      jnp.stack(
-        [
-          structure[member.edge, member.column] > 0
-          for group in context.graph.groups
-          for member in group.members
-          if touches(group, member)
-        ]
-      )
-    )
-
-  def guard(is_used, function, params, stats, x):
-    shapes = jax.eval_shape(function, params, stats, x)
-
-    def skip(params, stats, x):
-      del params, x
-      return jnp.zeros(shapes[0].shape, shapes[0].dtype), stats
-
-    return jax.lax.cond(
-      is_used, jax.checkpoint(function), skip, params, stats, x
-    )
-
-  def run(group: graphs.Group, x: Array) -> Array:
-    path = graphs.node_name(group.source), graphs.module_name(group.op)
-    params, stats = variables.read(*path)
-    flags = active[group.source, group.op] > 0
-    leaves = jax.tree.leaves((params, stats))
-    stack = context.stack_of(group) if params else 1
-    del leaves
-    outputs = []
-    for row in range(stack):
-      is_used = jnp.any(flags) if stack == 1 else flags[row]
-
-      def one(params, stats, x, row=row):
-        return context.run(group, params, stats, x, [row])
-
-      y, moved = guard(
-        is_used,
-        one,
-        detached.take(params, [row]),
-        detached.take(stats, [row]),
-        x,
-      )
-      stats = detached.put(stats, moved, [row])
-      outputs.append(y)
-    variables.write(stats, *path)
-    return jnp.concatenate(outputs)
-
-  def port(name: str, features: int, x: Array, is_used: Array) -> Array:
-    params, stats = variables.read(name)
-
-    def one(params, stats, x):
-      return context.run_port(features, params, stats, x)
-
-    y, moved = guard(is_used, one, params, stats, x)
-    variables.write(moved, name)
-    return y
-
-  def enter(source: int, x: Array) -> Array:
-    is_used = used(lambda group, _: group.source == source)
-    return port(width.reduce_name(source), context.inner, x, is_used)
-
-  def leave(target: int, total: Array, nodes: Mapping[int, Array]) -> Array:
-    del nodes
-    is_used = used(lambda _, member: member.target == target)
-    return port(
-      width.expand_name(target), context.plan.features, total, is_used
-    )
-
-  weights = structure if scales is None else structure * scales[:, :, None]
-  has_ports = context.options.bottleneck > 1
-  return graphs.walk(
-    context.graph,
-    inputs,
-    graphs.split_weights(context.graph, weights),
     run=run,
     stride=context.plan.stride,
     enter=enter if has_ports else None,
