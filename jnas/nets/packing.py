@@ -1,4 +1,4 @@
-"""Variables of stacked operations as the rows of one matrix."""
+"""Variables of stacked submodules as the rows of one matrix."""
 
 import math
 from collections.abc import Sequence
@@ -9,29 +9,34 @@ import jax.numpy as jnp
 from jnas.types import Array, PyTree
 
 
-def pack(trees: Sequence[PyTree], stacks: Sequence[int]) -> Array:
-  """Variables `[T, ...]` of several submodules alike as `[R, Q]`.
+def pack(trees: Sequence[PyTree], stacks: Sequence[int], rows: int) -> Array:
+  """Variables of submodules one below the other, padded with zeros.
 
   Args:
-    trees: of each submodule.
-    stacks: T of each, which sum to R.
+    trees: of each submodule; leaves are `[T, ...]`, T its own.
+    stacks: T of each.
+    rows: R, at least the sum of all T.
+
+  Returns:
+    `[R, Q]`, Q the numbers of the largest submodule.
   """
-  return jnp.concatenate(
-    [
-      jnp.concatenate(
-        [
-          jnp.zeros((stack, 0)),
-          *(leaf.reshape(stack, -1) for leaf in jax.tree.leaves(tree)),
-        ],
-        axis=1,
-      )
-      for tree, stack in zip(trees, stacks, strict=True)
-    ]
-  )
+  blocks = [
+    [leaf.reshape(stack, -1) for leaf in jax.tree.leaves(tree)]
+    for tree, stack in zip(trees, stacks, strict=True)
+  ]
+  sizes = [sum(leaf.shape[1] for leaf in block) for block in blocks]
+  widest = max(sizes, default=0)
+  dtype = jnp.result_type(jnp.float32, *(leaf for b in blocks for leaf in b))
+  parts = [
+    jnp.concatenate([*block, jnp.zeros((stack, widest - size), dtype)], axis=1)
+    for block, stack, size in zip(blocks, stacks, sizes, strict=True)
+  ]
+  missing = jnp.zeros((rows - sum(stacks), widest), dtype)
+  return jnp.concatenate([*parts, missing])
 
 
 def unpack(matrix: Array, tree: PyTree) -> PyTree:
-  """Rows `[T, Q or more]` as variables of a submodule like `tree`."""
+  """Rows `[T, Q]` as variables of a submodule like `tree`."""
   leaves, form = jax.tree.flatten(tree)
   parts, start = [], 0
   for leaf in leaves:
@@ -42,6 +47,13 @@ def unpack(matrix: Array, tree: PyTree) -> PyTree:
   return jax.tree.unflatten(form, parts)
 
 
-def widen(row: Array, width: int) -> Array:
-  """`[Q]` with zeros behind it, `[width]`."""
-  return jnp.pad(row, (0, width - len(row)))
+def replace(row: Array, tree: PyTree) -> Array:
+  """The row `[Q]` with the variables `[1, ...]` of a submodule in front."""
+  leaves = [leaf.reshape(-1) for leaf in jax.tree.leaves(tree)]
+  size = sum(len(leaf) for leaf in leaves)
+  return jnp.concatenate([*leaves, row[size:]])
+
+
+def widen(matrix: Array, columns: int) -> Array:
+  """`[R, Q]` with columns of zeros behind it."""
+  return jnp.pad(matrix, ((0, 0), (0, columns - matrix.shape[1])))

@@ -19,16 +19,14 @@ class Feature(NamedTuple):
 
   Attributes:
     branch: which operation.
-    row: position among the outputs of that operation in the stage.
     group: position of its group in the cell.
-    position: among the outputs of its group.
+    row: among the outputs of its group.
     members: the edges that it serves.
   """
 
   branch: int
-  row: int
   group: int
-  position: int
+  row: int
   members: tuple[graphs.Member, ...]
 
 
@@ -36,14 +34,18 @@ class Stage(NamedTuple):
   """Nodes whose operations have the same shapes, which take turns in a loop.
 
   Attributes:
-    sources: the nodes.
-    branches: of each operation, its groups, by node.
+    branches: a group of each operation.
     features: of each node.
+    turns: `[S, F, 4]` branch, position, group and row of each feature.
+    entries: `[S, F, M, 3]` target from 0, edge and column of its edges.
+    exists: `[S, F, M]` booleans, False in the padding.
   """
 
-  sources: tuple[int, ...]
-  branches: tuple[tuple[graphs.Group, ...], ...]
+  branches: tuple[graphs.Group, ...]
   features: tuple[tuple[Feature, ...], ...]
+  turns: np.ndarray
+  entries: np.ndarray
+  exists: np.ndarray
 
 
 def make_stage(
@@ -59,102 +61,76 @@ def make_stage(
     stack_of: outputs that an operation has for its edges: one for all, or one
       for each.
   """
-  ops: dict[str, list[graphs.Group]] = {}
+  branches: dict[str, graphs.Group] = {}
   features: dict[int, list[Feature]] = {source: [] for source in sources}
-  rows: dict[str, int] = {}
   for index, group in enumerate(cell.groups):
     if group.source not in features:
       continue
-    ops.setdefault(group.op, []).append(group)
-    stack = stack_of(group)
-    shares = (
-      [group.members] if stack == 1 else [(member,) for member in group.members]
+    branches.setdefault(group.op, group)
+    branch = list(branches).index(group.op)
+    shares = [group.members]
+    if stack_of(group) > 1:
+      shares = [(member,) for member in group.members]
+    features[group.source].extend(
+      Feature(branch, index, row, members) for row, members in enumerate(shares)
     )
-    for position, members in enumerate(shares):
-      row = rows[group.op] = rows.get(group.op, -1) + 1
-      branch = list(ops).index(group.op)
-      features[group.source].append(
-        Feature(branch, row, index, position, members)
-      )
+  by_node = tuple(tuple(features[source]) for source in sources)
   return Stage(
-    tuple(sources),
-    tuple(tuple(groups) for groups in ops.values()),
-    tuple(tuple(features[source]) for source in sources),
+    tuple(branches.values()), by_node, *_tabulate(by_node, cell.num_inputs)
   )
+
+
+def _tabulate(
+  by_node: Sequence[Sequence[Feature]], num_inputs: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  most = max(len(features) for features in by_node)
+  widest = max((len(f.members) for fs in by_node for f in fs), default=0)
+  shape = (len(by_node), most)
+  turns = np.zeros((*shape, 4), np.int32)
+  entries = np.zeros((*shape, widest, 3), np.int32)
+  exists = np.zeros((*shape, widest), bool)
+  for s, features in enumerate(by_node):
+    for f, (branch, group, row, members) in enumerate(features):
+      turns[s, f] = branch, f, group, row
+      for m, (target, edge, column) in enumerate(members):
+        entries[s, f, m] = target - num_inputs, edge, column
+        exists[s, f, m] = True
+  return turns, entries, exists
 
 
 class Schedule(NamedTuple):
-  """What of a stage is computed, and in which order.
+  """What of a stage is computed: the selected ones first, in order.
 
   Attributes:
-    features: `[S, F]` the positions of the selected features first.
-    num_features: `[S]` how many those are.
-    members: `[S, F, M]` of each feature, the selected edges first.
-    num_members: `[S, F]` how many those are.
-    is_selected: `[S, F]` booleans.
+    turns: `[S, F, 4]` branch, position, group and row of features.
+    num_turns: `[S]` how many features are selected.
+    entries: `[S, F, M, 3]` target, edge and column of each one's edges.
+    num_entries: `[S, F]` how many of those are selected.
   """
 
-  features: Array
-  num_features: Array
-  members: Array
-  num_members: Array
-  is_selected: Array
+  turns: Array
+  num_turns: Array
+  entries: Array
+  num_entries: Array
 
 
-class Tables(NamedTuple):
-  """A stage's layout in numbers, padded: what its loops look up.
-
-  Attributes:
-    branch: `[S, F]` of each feature.
-    row: `[S, F]` of each feature.
-    group: `[S, F]` of each feature.
-    position: `[S, F]` of each feature.
-    target: `[S, F, M]` of each feature's edges, from 0.
-    edge: `[S, F, M]` likewise.
-    column: `[S, F, M]` likewise.
-    exists: `[S, F, M]` booleans, False in the padding.
-  """
-
-  branch: np.ndarray
-  row: np.ndarray
-  group: np.ndarray
-  position: np.ndarray
-  target: np.ndarray
-  edge: np.ndarray
-  column: np.ndarray
-  exists: np.ndarray
-
-
-def make_tables(stage: Stage, num_inputs: int) -> Tables:
-  """The numbers of a stage."""
-  most = max(len(features) for features in stage.features)
-  widest = max((len(f.members) for fs in stage.features for f in fs), default=0)
-  shape = (len(stage.sources), most)
-  narrow = np.zeros((4, *shape), np.int32)
-  wide = np.zeros((3, *shape, widest), np.int32)
-  exists = np.zeros((*shape, widest), bool)
-  for s, features in enumerate(stage.features):
-    for f, feature in enumerate(features):
-      narrow[:, s, f] = feature[:4]
-      for m, (target, edge, column) in enumerate(feature.members):
-        wide[:, s, f, m] = target - num_inputs, edge, column
-        exists[s, f, m] = True
-  return Tables(*narrow, *wide, exists)
-
-
-def make_schedule(tables: Tables, structure: Array) -> Schedule:
+def make_schedule(stage: Stage, structure: Array) -> Schedule:
   """What `[E, K]` zeros and ones select."""
-  active = (structure[tables.edge, tables.column] > 0) & tables.exists
-  selected = jnp.any(active, axis=-1)
+  edge, column = stage.entries[..., 1], stage.entries[..., 2]
+  active = (structure[edge, column] > 0) & stage.exists
+  entries = _selected_first(active, stage.entries)
+  num_entries = jnp.sum(active, axis=-1)
+  selected = num_entries > 0
   return Schedule(
-    _first(selected),
-    jnp.sum(selected, axis=-1),
-    _first(active),
-    jnp.sum(active, axis=-1),
-    selected,
+    turns=_selected_first(selected, stage.turns),
+    num_turns=jnp.sum(selected, axis=-1),
+    entries=_selected_first(selected, entries),
+    num_entries=_selected_first(selected, num_entries),
   )
 
 
-def _first(flags: Array) -> Array:
-  """Positions on the last axis, those with a flag first, in order."""
-  return jnp.argsort(~flags, axis=-1, stable=True).astype(jnp.int32)
+def _selected_first(flags: Array, values: Array | np.ndarray) -> Array:
+  """Sorts the flags' last axis, those that are true first, in order."""
+  order = jnp.argsort(~flags, axis=-1, stable=True)
+  order = order.reshape(*order.shape, *[1] * (values.ndim - order.ndim))
+  return jnp.take_along_axis(jnp.asarray(values), order, axis=flags.ndim - 1)

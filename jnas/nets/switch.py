@@ -8,31 +8,32 @@ Source: EnTranNAS, Sec. 2.2 and Eq. (6); DESIGN.md, section 4, "a zero weight
 saves nothing under jit".
 """
 
+import functools
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from jnas.nets import detached, loops, packing, schedule, width
-from jnas.nets import graph as graphs
+from jnas.nets.context import Context
+from jnas.nets.loops import at, put
 from jnas.types import Array, PyTree
 
 
 class Weights(NamedTuple):
-  """Variables of a cell, each `[rows, numbers]`; parameters or statistics.
+  """Variables of a cell in matrices; parameters or statistics.
 
   Attributes:
-    inputs: of each operation on input nodes.
-    nodes: of each operation on the other nodes.
-    enter: of the bottlenecks before the operations, by node.
-    leave: of those behind them, by node.
+    inputs: `[S, F, Q]` of the operations on input nodes.
+    nodes: `[S, F, Q]` of the operations on the other nodes.
+    enter: `[inputs + nodes, Q]` of bottlenecks before the operations.
+    leave: `[nodes, Q]` of bottlenecks behind them.
   """
 
-  inputs: tuple[Array, ...]
-  nodes: tuple[Array, ...]
+  inputs: Array
+  nodes: Array
   enter: Array
   leave: Array
 
@@ -58,7 +59,7 @@ class Selection(NamedTuple):
 
 
 def run(
-  context: Any,
+  context: Context,
   variables: detached.Variables,
   inputs: Sequence[Array],
   structure: Array,
@@ -67,7 +68,7 @@ def run(
   """A Transit cell's output, for `transit.TransitCell`.
 
   Args:
-    context: its `transit.Context`.
+    context: of its operations.
     variables: its variables; the statistics of what runs are moved.
     inputs: one `[B, H, W, C]` for each input node.
     structure: `[E, K]` zeros and ones.
@@ -76,431 +77,341 @@ def run(
   Returns:
     `[B, H / stride, W / stride, C * len(concat)]`.
   """
-  cell = _Cell(context, variables, inputs[0])
-  params, stats = cell.pack()
-  selection = cell.select(structure, scales)
+  layout = _Layout(context, variables, inputs[0])
 
   @jax.custom_vjp
-  def compute(inputs, params, stats, selection):
-    return cell.forwards(inputs, params, stats, selection)[:2]
+  def compute(xs, params, stats, selection):
+    return _forwards(layout, xs, params, stats, selection)[:2]
 
-  def compute_forwards(inputs, params, stats, selection):
-    *out, sums = cell.forwards(inputs, params, stats, selection)
-    return tuple(out), (inputs, params, stats, selection, sums)
+  def forwards(xs, params, stats, selection):
+    nodes, moved, sums = _forwards(layout, xs, params, stats, selection)
+    return (nodes, moved), (xs, params, stats, selection, sums)
 
-  def compute_backwards(residuals, cotangents):
-    return *cell.backwards(*residuals, cotangents[0]), None, None
+  def backwards(residuals, cotangents):
+    return *_backwards(layout, *residuals, cotangents[0]), None, None
 
-  compute.defvjp(compute_forwards, compute_backwards)
-  nodes, moved = compute(tuple(inputs), params, stats, selection)
-  cell.write(moved)
+  compute.defvjp(forwards, backwards)
+  nodes, moved = compute(
+    jnp.stack(inputs),
+    layout.pack(0),
+    layout.pack(1),
+    layout.select(structure, scales),
+  )
+  layout.write(moved)
   first = context.graph.num_inputs
   return jnp.concatenate(
     [nodes[node - first] for node in context.graph.concat], axis=-1
   )
 
 
-class _Cell:
-  """A cell's layout and its loops; holds no arrays that are computed."""
+class _Layout:
+  """What of a cell is static, and its variables as matrices."""
 
   def __init__(
-    self, context: Any, variables: detached.Variables, x: Array
+    self, context: Context, variables: detached.Variables, x: Array
   ) -> None:
-    self.graph = context.graph
-    self.keys = context.noise, context.drop_key, context.drop_skip
     self.context = context
     self.variables = variables
-    self.has_ports = context.options.bottleneck > 1
+    self.graph = context.graph
     self.first = self.graph.num_inputs
-    self.stacks = {
-      group: self._stack_of(group, x) for group in self.graph.groups
-    }
-    last = self.first + self.graph.num_nodes
+    self.last = self.first + self.graph.num_nodes
+    self.has_ports = context.options.bottleneck > 1
+    self.trees = [
+      variables.read(*context.path(group)) for group in self.graph.groups
+    ]
+    self.stacks = [
+      context.count_outputs(group, *trees, x)
+      for group, trees in zip(self.graph.groups, self.trees, strict=True)
+    ]
+    stack_of = dict(zip(self.graph.groups, self.stacks, strict=True))
     self.stages = [
-      schedule.make_stage(self.graph, sources, self.stacks.__getitem__)
-      for sources in (range(self.first), range(self.first, last))
+      schedule.make_stage(self.graph, sources, stack_of.__getitem__)
+      for sources in (range(self.first), range(self.first, self.last))
     ]
-    self.tables = [
-      schedule.make_tables(stage, self.first) for stage in self.stages
-    ]
-    self.like = {
-      group: jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype),
-        self._read(group),
-      )
-      for group in self.graph.groups
-    }
-
-  def _stack_of(self, group: graphs.Group, x: Array) -> int:
-    """Outputs that an operation has for its edges: one, or one for each."""
-    if self.context.options.share_features:
-      return 1
-    trees = self._read(group)
-    for leaf in jax.tree.leaves(trees):
-      return leaf.shape[0]
-    rows = range(len(group.members))
-    shape = (*x.shape[:-1], self.context.inner)
-    y, _ = jax.eval_shape(
-      lambda x: self.context.run(group, *trees, x, rows),
-      jax.ShapeDtypeStruct(shape, x.dtype),
-    )
-    return y.shape[0]
-
-  def _read(self, group: graphs.Group) -> tuple[PyTree, PyTree]:
-    return self.variables.read(
-      graphs.node_name(group.source), graphs.module_name(group.op)
-    )
 
   def select(self, structure: Array, scales: Array | None) -> Selection:
     """What zeros and ones `[E, K]` select."""
     inputs, nodes = (
-      schedule.make_schedule(tables, structure) for tables in self.tables
+      schedule.make_schedule(stage, structure) for stage in self.stages
     )
     reached = [jnp.zeros((), bool)] * self.graph.num_nodes
     for group in self.graph.groups:
       for target, edge, column in group.members:
         reached[target - self.first] |= structure[edge, column] > 0
-    counts = jnp.concatenate([inputs.num_features, nodes.num_features])
+    counts = jnp.concatenate([inputs.num_turns, nodes.num_turns])
+    keys = self.context.noise, self.context.drop_key, self.context.drop_skip
     return Selection(
-      inputs, nodes, counts > 0, jnp.stack(reached), scales, self.keys
+      inputs, nodes, counts > 0, jnp.stack(reached), scales, keys
     )
 
-  # Variables as matrices, and back.
-
-  def pack(self) -> tuple[Weights, Weights]:
-    """Parameters and statistics."""
-    return self._pack(0), self._pack(1)
-
-  def _pack(self, which: int) -> Weights:
-    operations = [
-      tuple(
-        packing.pack(
-          [self._read(group)[which] for group in groups],
-          [self.stacks[group] for group in groups],
-        )
-        for groups in stage.branches
+  def pack(self, which: int) -> Weights:
+    """Parameters (0) or statistics (1) as matrices."""
+    operations = []
+    for stage in self.stages:
+      count = stage.turns.shape[1]
+      rows = []
+      for features in stage.features:
+        groups = list(dict.fromkeys(feature.group for feature in features))
+        trees = [self.trees[group][which] for group in groups]
+        rows.append((trees, [self.stacks[group] for group in groups]))
+      matrices = [packing.pack(*row, count) for row in rows]
+      widest = max(matrix.shape[1] for matrix in matrices)
+      operations.append(
+        jnp.stack([packing.widen(matrix, widest) for matrix in matrices])
       )
-      for stage in self.stages
+    ports = [
+      packing.pack(
+        [self.variables.read(name)[which] for name in names],
+        [1] * len(names),
+        rows,
+      )
+      for names, rows in (
+        (self._enter_names(), self.last),
+        (self._leave_names(), self.graph.num_nodes),
+      )
     ]
-    return Weights(
-      operations[0],
-      operations[1],
-      self._pack_ports(self._names(width.reduce_name), which),
-      self._pack_ports(self._names(width.expand_name), which),
-    )
-
-  def _names(self, name: Callable[[int], str]) -> list[str]:
-    nodes = range(self.first + self.graph.num_nodes)
-    return [name(node) for node in nodes] if self.has_ports else []
-
-  def _pack_ports(self, names: list[str], which: int) -> Array:
-    trees = [self.variables.read(name)[which] for name in names]
-    rows = [packing.pack([tree], [1])[0] for tree in trees]
-    longest = max((len(row) for row in rows), default=0)
-    # Input nodes are not entered, the last node is not left: rows of zeros.
-    rows = [packing.widen(row, longest if len(row) else 0) for row in rows]
-    rows = [row if len(row) else jnp.zeros(longest) for row in rows]
-    return jnp.stack(rows) if rows else jnp.zeros((0, 0))
+    return Weights(*operations, *ports)
 
   def write(self, moved: Weights) -> None:
     """Replaces the statistics."""
-    for stage, matrices in zip(self.stages, moved[:2], strict=True):
-      for groups, matrix in zip(stage.branches, matrices, strict=True):
+    for stage, matrix in zip(self.stages, moved[:2], strict=True):
+      for features, rows in zip(stage.features, matrix, strict=True):
         start = 0
-        for group in groups:
-          rows = matrix[start : start + self.stacks[group]]
-          start += self.stacks[group]
+        for index in dict.fromkeys(feature.group for feature in features):
+          stop = start + self.stacks[index]
           self.variables.write(
-            packing.unpack(rows, self.like[group][1]),
-            graphs.node_name(group.source),
-            graphs.module_name(group.op),
+            packing.unpack(rows[start:stop], self.trees[index][1]),
+            *self.context.path(self.graph.groups[index]),
           )
-    for name, matrix in (
-      (width.reduce_name, moved.enter),
-      (width.expand_name, moved.leave),
+          start = stop
+    for names, rows in (
+      (self._enter_names(), moved.enter),
+      (self._leave_names(), moved.leave),
     ):
-      for port, row in zip(self._names(name), matrix, strict=True):
-        tree = self.variables.read(port)[1]
-        self.variables.write(packing.unpack(row[None], tree), port)
+      for index, name in enumerate(names):
+        tree = self.variables.read(name)[1]
+        row = rows[index : index + 1]
+        self.variables.write(packing.unpack(row, tree), name)
 
-  # What the loops run.
+  def _enter_names(self) -> list[str]:
+    # Nothing leaves the last node.
+    nodes = range(self.last - 1) if self.has_ports else ()
+    return [width.reduce_name(node) for node in nodes]
 
-  def _loop(self, which: int, params: Weights, stats: Weights) -> loops.Loop:
-    stage = self.stages[which]
+  def _leave_names(self) -> list[str]:
+    nodes = range(self.first, self.last) if self.has_ports else ()
+    return [width.expand_name(node) for node in nodes]
 
-    def run(branch, index, position, params, stats, x, keys):
-      group = stage.branches[branch][0]
+  def branches(self, which: int) -> list[loops.Branch]:
+    """The operations of a stage as functions of rows."""
+    like = dict(zip(self.graph.groups, self.trees, strict=True))
+
+    def apply(group, params, stats, x, index, row, keys):
       noise, drop_key, drop_skip = keys
       context = self.context._replace(
         noise=noise, drop_key=drop_key, drop_skip=drop_skip
       )
-      y, moved = context.run(
-        group,
-        packing.unpack(params[None], self.like[group][0]),
-        packing.unpack(stats[None], self.like[group][1]),
-        x,
-        [position],
-        index,
-      )
-      return y[0], packing.pack([moved], [1])[0]
+      trees = [
+        packing.unpack(values[None], tree)
+        for values, tree in zip((params, stats), like[group], strict=True)
+      ]
+      y, moved = context.run(group, *trees, x, [row], index)
+      return y[0], packing.replace(stats, moved)
 
-    widths = tuple(
-      max((matrix.shape[1] for matrix in weights[which]), default=0)
-      for weights in (params, stats)
+    return [
+      functools.partial(apply, group) for group in self.stages[which].branches
+    ]
+
+  def port(self, name: str, features: int) -> Callable:
+    """A bottleneck as a function of `(params [Q], stats [P], x)`."""
+    like = self.variables.read(name)
+
+    def apply(params, stats, x):
+      trees = [
+        packing.unpack(values[None], tree)
+        for values, tree in zip((params, stats), like, strict=True)
+      ]
+      y, moved = self.context.run_port(features, *trees, x)
+      return y, packing.replace(stats, moved)
+
+    return apply
+
+
+def _forwards(
+  layout: _Layout,
+  xs: Array,
+  params: Weights,
+  stats: Weights,
+  selection: Selection,
+) -> tuple[Array, Weights, Array]:
+  """The nodes `[N, B, H', W', C]`, the statistics, and the nodes' sums."""
+  context, first = layout.context, layout.first
+  enter, leave = _ports(layout, params, stats, selection, xs.shape[-1])
+  operands = _operands(params, stats, selection)
+
+  def from_input(s: Array, carry):
+    sums, moved, entered = carry
+    x, row = enter(s, at(xs, s))
+    entered = put(entered, row, s)
+    sums, rows = loops.forwards(layout.branches(0), operands[0], s, x, sums)
+    return sums, put(moved, rows, s), entered
+
+  def from_node(s: Array, carry):
+    sums, nodes, moved, entered, left = carry
+    x, row = leave(s, at(sums, s))
+    left = put(left, row, s)
+    if layout.has_ports:
+      nodes = put(nodes, x, s)
+    x, row = enter(s + first, x)
+    entered = put(entered, row, s + first)
+    sums, rows = loops.forwards(layout.branches(1), operands[1], s, x, sums)
+    return sums, nodes, put(moved, rows, s), entered, left
+
+  batch, height, breadth, channels = xs.shape[1:]
+  stride = context.plan.stride
+  shape = (layout.graph.num_nodes, batch, height // stride, breadth // stride)
+  sums = jnp.zeros((*shape, context.inner), xs.dtype)
+  sums, inputs, entered = lax.fori_loop(
+    0, first, from_input, (sums, stats.inputs, stats.enter)
+  )
+  # Without bottlenecks the sums are the nodes.
+  nodes = jnp.zeros((*shape, channels if layout.has_ports else 0), xs.dtype)
+  sums, nodes, moved, entered, left = lax.fori_loop(
+    0, shape[0], from_node, (sums, nodes, stats.nodes, entered, stats.leave)
+  )
+  moved = Weights(inputs, moved, entered, left)
+  return nodes if layout.has_ports else sums, moved, sums
+
+
+def _backwards(
+  layout: _Layout,
+  xs: Array,
+  params: Weights,
+  stats: Weights,
+  selection: Selection,
+  sums: Array,
+  dnodes: Array,
+) -> tuple[Array, Weights]:
+  """Gradients of the inputs and the parameters, from that of the nodes."""
+  first, count = layout.first, layout.graph.num_nodes
+  enter, leave = _ports(layout, params, stats, selection, xs.shape[-1])
+  operands = _operands(params, stats, selection)
+
+  def to_node(i: Array, carry):
+    dsums, rows, dentered, dleft = carry
+    s = count - 1 - i
+    total = at(sums, s)
+    node, _ = leave(s, total)
+    x, _ = enter(s + first, node)
+    dx, new = loops.backwards(
+      layout.branches(1), operands[1], s, x, jnp.zeros_like(x), dsums
     )
-    return loops.Loop(self.tables[which], run, widths)
+    row, dnode = enter.pull(s + first, node, dx)
+    dentered = put(dentered, row, s + first)
+    row, dtotal = leave.pull(s, total, dnode + at(dnodes, s))
+    dleft = put(dleft, row, s)
+    return put(dsums, dtotal, s), put(rows, new, s), dentered, dleft
 
-  def _operands(
-    self, which: int, params: Weights, stats: Weights, selection: Selection
-  ) -> loops.Operands:
-    return loops.Operands(
+  def to_input(s: Array, carry):
+    dxs, rows, dentered = carry
+    x, _ = enter(s, at(xs, s))
+    dx, new = loops.backwards(
+      layout.branches(0), operands[0], s, x, jnp.zeros_like(x), dsums
+    )
+    row, dx = enter.pull(s, at(xs, s), dx)
+    return put(dxs, dx, s), put(rows, new, s), put(dentered, row, s)
+
+  zeros = jax.tree.map(jnp.zeros_like, params)
+  dsums, nodes, dentered, dleft = lax.fori_loop(
+    0, count, to_node, (jnp.zeros_like(sums), zeros.nodes, *zeros[2:])
+  )
+  dxs, inputs, dentered = lax.fori_loop(
+    0, first, to_input, (jnp.zeros_like(xs), zeros.inputs, dentered)
+  )
+  return dxs, Weights(inputs, nodes, dentered, dleft)
+
+
+def _operands(
+  params: Weights, stats: Weights, selection: Selection
+) -> list[loops.Operands]:
+  return [
+    loops.Operands(
       params[which],
       stats[which],
       selection[which],
       selection.scales,
       selection.keys,
     )
+    for which in (0, 1)
+  ]
 
-  def _port(self, name: Callable[[int], str], features: int):
-    """A bottleneck as a function of `(params [Q], stats [P], x)`."""
-    node = self.first  # the first node is both entered and left
-    like = [
-      jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), tree
-      )
-      for tree in self.variables.read(name(node))
+
+def _ports(
+  layout: _Layout,
+  params: Weights,
+  stats: Weights,
+  selection: Selection,
+  channels: int,
+) -> tuple["_Port", "_Port"]:
+  """The bottlenecks before and behind the operations."""
+  first, inner = layout.first, layout.context.inner
+  ports = [None, None]
+  if layout.has_ports:
+    ports = [
+      layout.port(width.reduce_name(first), inner),
+      layout.port(width.expand_name(first), channels),
     ]
+  return (
+    _Port(ports[0], params.enter, stats.enter, selection.is_read),
+    _Port(ports[1], params.leave, stats.leave, selection.is_reached),
+  )
 
-    def run(params: Array, stats: Array, x: Array) -> tuple[Array, Array]:
-      y, moved = self.context.run_port(
-        features,
-        packing.unpack(params[None], like[0]),
-        packing.unpack(stats[None], like[1]),
-        x,
-      )
-      return y, packing.pack([moved], [1])[0]
 
-    return run
+class _Port(NamedTuple):
+  """A bottleneck of every node, which runs where it is used.
 
-  def forwards(
-    self,
-    inputs: tuple[Array, ...],
-    params: Weights,
-    stats: Weights,
-    selection: Selection,
-  ) -> tuple[Array, Weights, Array]:
-    """The nodes `[N, B, H', W', C]`, the statistics, and the nodes' sums."""
-    xs = jnp.stack(inputs)
-    batch, height, breadth, channels = xs.shape[1:]
-    stride = self.context.plan.stride
-    shape = batch, height // stride, breadth // stride
-    count = self.graph.num_nodes
-    enter = self._guard(width.reduce_name, self.context.inner)
-    leave = self._guard(width.expand_name, channels)
-    loop = [self._loop(which, params, stats) for which in (0, 1)]
-    operands = [
-      self._operands(which, params, stats, selection) for which in (0, 1)
-    ]
+  Attributes:
+    apply: a function of `(params [Q], stats [P], x)`; None for no bottleneck.
+    params: `[S, Q]`.
+    stats: `[S, P]`.
+    is_used: `[S]` booleans.
+  """
 
-    def run_input(s: Array, carry):
-      sums, moved, entered = carry
-      x, row = enter(
-        selection.is_read[s], params.enter, stats.enter, s, _at(xs, s)
-      )
-      sums, rows = loops.forwards(loop[0], operands[0], s, x, sums)
-      return (
-        sums,
-        _put(moved, rows, s),
-        _put(entered, row, s) if row is not None else entered,
-      )
+  apply: Callable | None
+  params: Array
+  stats: Array
+  is_used: Array
 
-    def run_node(s: Array, carry):
-      sums, nodes, moved, entered, left = carry
-      x, left_row = leave(
-        selection.is_reached[s],
-        params.leave,
-        stats.leave,
-        s + self.first,
-        _at(sums, s),
-      )
-      nodes = _put(nodes, x, s) if self.has_ports else nodes
-      x, row = enter(
-        selection.is_read[s + self.first],
-        params.enter,
-        stats.enter,
-        s + self.first,
-        x,
-      )
-      sums, rows = loops.forwards(loop[1], operands[1], s, x, sums)
-      return (
-        sums,
-        nodes,
-        _put(moved, rows, s),
-        entered if row is None else _put(entered, row, s + self.first),
-        left if left_row is None else _put(left, left_row, s + self.first),
-      )
+  def __call__(self, s: Array, x: Array) -> tuple[Array, Array]:
+    """Its output, zero where it is not used, and the moved statistics."""
+    stats = at(self.stats, s)
+    if self.apply is None:
+      return x, stats
+    params = at(self.params, s)
+    shape, _ = jax.eval_shape(self.apply, params, stats, x)
 
-    sums = jnp.zeros((count, *shape, self.context.inner), xs.dtype)
-    moved = [
-      jnp.zeros((*tables.branch.shape, one.widths[1]), stats.enter.dtype)
-      for tables, one in zip(self.tables, loop, strict=True)
-    ]
-    sums, moved[0], entered = lax.fori_loop(
-      0, self.first, run_input, (sums, moved[0], stats.enter)
+    def skip(params: Array, stats: Array, x: Array) -> tuple[Array, Array]:
+      del params, x
+      return jnp.zeros(shape.shape, shape.dtype), stats
+
+    return lax.cond(at(self.is_used, s), self.apply, skip, params, stats, x)
+
+  def pull(self, s: Array, x: Array, dy: Array) -> tuple[Array, Array]:
+    """Gradients of parameters and input."""
+    params = at(self.params, s)
+    if self.apply is None:
+      return params, dy
+    apply = self.apply
+
+    def run(params, stats, x, dy):
+      return jax.vjp(lambda params, x: apply(params, stats, x)[0], params, x)[
+        1
+      ](dy)
+
+    def skip(params, stats, x, dy):
+      del stats, dy
+      return jnp.zeros_like(params), jnp.zeros_like(x)
+
+    return lax.cond(
+      at(self.is_used, s), run, skip, params, at(self.stats, s), x, dy
     )
-    nodes = jnp.zeros((count, *shape, channels), xs.dtype)
-    nodes = nodes if self.has_ports else None
-    sums, nodes, moved[1], entered, left = lax.fori_loop(
-      0, count, run_node, (sums, nodes, moved[1], entered, stats.leave)
-    )
-    moved = [
-      self._gather(which, moved[which], stats[which], selection[which])
-      for which in (0, 1)
-    ]
-    nodes = sums if nodes is None else nodes
-    return nodes, Weights(moved[0], moved[1], entered, left), sums
-
-  def _gather(
-    self,
-    which: int,
-    rows: Array,
-    old: tuple[Array, ...],
-    selected: schedule.Schedule | None,
-  ) -> tuple[Array, ...]:
-    """What loops left in `[S, F, Q]`, by branch; old values where unselected."""
-    tables = self.tables[which]
-    out = []
-    for branch, matrix in enumerate(old):
-      s, f = np.nonzero(tables.exists.any(-1) & (tables.branch == branch))
-      order = np.argsort(tables.row[s, f])
-      s, f = s[order], f[order]
-      new = rows[s, f, : matrix.shape[1]]
-      if selected is not None:
-        chosen = selected.is_selected[s, f]
-        new = jnp.where(chosen[:, None], new, matrix)
-      out.append(new)
-    return tuple(out)
-
-  def _guard(self, name: Callable[[int], str], features: int):
-    """A bottleneck that runs if it is used; nothing without bottlenecks."""
-    if not self.has_ports:
-      return lambda is_used, params, stats, s, x: (x, None)
-    port = self._port(name, features)
-
-    def run(is_used, params, stats, s, x):
-      def skip(params, stats, x):
-        del params
-        return jnp.zeros((*x.shape[:-1], features), x.dtype), stats
-
-      return lax.cond(is_used, port, skip, _at(params, s), _at(stats, s), x)
-
-    return run
-
-  def _pull(self, name: Callable[[int], str], features: int):
-    """The gradient of that: of its parameters and its input."""
-    if not self.has_ports:
-      return None
-    port = self._port(name, features)
-
-    def run(is_used, params, stats, s, x, dy):
-      def pull(params, stats, x, dy):
-        _, pull_back = jax.vjp(lambda p, x: port(p, stats, x)[0], params, x)
-        return pull_back(dy)
-
-      def skip(params, stats, x, dy):
-        del stats, dy
-        return jnp.zeros_like(params), jnp.zeros_like(x)
-
-      return lax.cond(is_used, pull, skip, _at(params, s), _at(stats, s), x, dy)
-
-    return run
-
-  def backwards(
-    self,
-    inputs: tuple[Array, ...],
-    params: Weights,
-    stats: Weights,
-    selection: Selection,
-    sums: Array,
-    dnodes: Array,
-  ) -> tuple[tuple[Array, ...], Weights]:
-    """Gradients of the inputs and the parameters, from that of the nodes."""
-    xs = jnp.stack(inputs)
-    channels, inner = xs.shape[-1], self.context.inner
-    count = self.graph.num_nodes
-    loop = [self._loop(which, params, stats) for which in (0, 1)]
-    operands = [
-      self._operands(which, params, stats, selection) for which in (0, 1)
-    ]
-    dmoved = [
-      jnp.zeros((*tables.branch.shape, one.widths[0]), params.enter.dtype)
-      for tables, one in zip(self.tables, loop, strict=True)
-    ]
-
-    enter, leave = (
-      self._guard(width.reduce_name, inner),
-      self._guard(width.expand_name, channels),
-    )
-    pull_enter, pull_leave = (
-      self._pull(width.reduce_name, inner),
-      self._pull(width.expand_name, channels),
-    )
-
-    def pull_node(i: Array, carry):
-      s = count - 1 - i
-      dsums, rows, denter, dleave = carry
-      node, total = s + self.first, _at(sums, s)
-      reached = selection.is_reached[s]
-      read = selection.is_read[node]
-      x, _ = leave(reached, params.leave, stats.leave, node, total)
-      r, _ = enter(read, params.enter, stats.enter, node, x)
-      if self.has_ports:
-        dr, new = loops.backwards(
-          loop[1], operands[1], s, r, jnp.zeros_like(r), dsums
-        )
-        row, dx = pull_enter(read, params.enter, stats.enter, node, x, dr)
-        denter = _put(denter, row, node)
-        row, dtotal = pull_leave(
-          reached, params.leave, stats.leave, node, total, _at(dnodes, s) + dx
-        )
-        dleave = _put(dleave, row, node)
-      else:
-        dtotal, new = loops.backwards(
-          loop[1], operands[1], s, r, _at(dsums, s), dsums
-        )
-      return _put(dsums, dtotal, s), _put(rows, new, s), denter, dleave
-
-    def pull_input(s: Array, carry):
-      dxs, rows, denter = carry
-      x = _at(xs, s)
-      read = selection.is_read[s]
-      r, _ = enter(read, params.enter, stats.enter, s, x)
-      dx, new = loops.backwards(
-        loop[0], operands[0], s, r, jnp.zeros_like(r), dsums
-      )
-      if self.has_ports:
-        row, dx = pull_enter(read, params.enter, stats.enter, s, x, dx)
-        denter = _put(denter, row, s)
-      return _put(dxs, dx, s), _put(rows, new, s), denter
-
-    denter, dleave = jnp.zeros_like(params.enter), jnp.zeros_like(params.leave)
-    dsums = jnp.zeros_like(sums) if self.has_ports else dnodes
-    dsums, dmoved[1], denter, dleave = lax.fori_loop(
-      0, count, pull_node, (dsums, dmoved[1], denter, dleave)
-    )
-    dxs, dmoved[0], denter = lax.fori_loop(
-      0, self.first, pull_input, (jnp.zeros_like(xs), dmoved[0], denter)
-    )
-    dops = [
-      self._gather(which, dmoved[which], params[which], None)
-      for which in (0, 1)
-    ]
-    return tuple(dxs), Weights(dops[0], dops[1], denter, dleave)
-
-
-def _at(stack: Array, index: Array) -> Array:
-  return lax.dynamic_index_in_dim(stack, index, keepdims=False)
-
-
-def _put(stack: Array, new: Array, index: Array) -> Array:
-  return lax.dynamic_update_index_in_dim(stack, new, index, 0)

@@ -8,116 +8,16 @@ Source: EnTranNAS, Sec. 2.2 and Eq. (6); SPEC 3.4.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from jnas.nets import cell as cells
-from jnas.nets import detached, drops, heads, macro, switch, width
+from jnas.nets import detached, switch, width
 from jnas.nets import graph as graphs
-from jnas.nets.options import Options
-from jnas.ops import Op, Settings
-from jnas.types import Array, PRNGKey, PyTree
-
-
-class Context(NamedTuple):
-  """What the operations of one Transit cell have in common.
-
-  Attributes:
-    graph: all connections of the cell.
-    plan: kind, channels and stride.
-    settings: the network's.
-    options: the supernet's.
-    train: whether batch norms use the batch's statistics.
-    noise: key of operations that draw, or None.
-    drop_skip: `[]` probability of dropping an element of an identity, or None.
-    drop_key: key of that, or None.
-  """
-
-  graph: graphs.CellGraph
-  plan: macro.CellPlan
-  settings: Settings
-  options: Options
-  train: bool
-  noise: PRNGKey | None
-  drop_skip: Array | None
-  drop_key: PRNGKey | None
-
-  @property
-  def inner(self) -> int:
-    """Channels of the operations."""
-    return self.options.inner(self.plan.features)
-
-  def stride_of(self, source: int) -> int:
-    """Stride of the edges that leave a node."""
-    return self.plan.stride if source < self.graph.num_inputs else 1
-
-  def stack_of(self, group: graphs.Group) -> int:
-    """Length of the stack axis of an operation's parameters."""
-    return 1 if self.options.share_features else len(group.members)
-
-  def run(
-    self,
-    group: graphs.Group,
-    params: PyTree,
-    stats: PyTree,
-    x: Array,
-    rows: Sequence[Any],
-    index: Any = None,
-  ) -> tuple[Array, PyTree]:
-    """Runs an operation on some rows of its stack.
-
-    Args:
-      group: the operation.
-      params: slices of its parameters.
-      stats: slices of its batch statistics.
-      x: `[B, H, W, D]`.
-      rows: R integers, traced or not, which rows of the stack they are.
-      index: integer, traced or not, of the group in the cell; None for that of
-        `group`. Random draws depend on it and on the rows.
-
-    Returns:
-      `[R or 1, B, H', W', D]`, and the moved statistics.
-    """
-    op: Op = graphs.lookup(group.op)
-    if index is None:
-      names = [(other.source, other.op) for other in self.graph.groups]
-      index = names.index((group.source, group.op))
-    stride = self.stride_of(group.source)
-    module = op.build(
-      features=self.inner,
-      stride=stride,
-      targets=len(rows),
-      settings=self.settings,
-      parent=None,
-    )
-    noise = None
-    if self.noise is not None:
-      noise = jax.random.fold_in(self.noise, index)
-      noise = jax.random.fold_in(noise, rows[0])
-    y, moved = detached.apply(
-      module, params, stats, x[None], train=self.train, noise=noise
-    )
-    if self.drop_skip is not None and op.is_identity and stride == 1:
-      key = jax.random.fold_in(self.drop_key, index)
-      y = jnp.stack(
-        [
-          drops.drop_elements(
-            jax.random.fold_in(key, row), y[0], self.drop_skip
-          )
-          for row in rows
-        ]
-      )
-    return y, moved
-
-  def run_port(
-    self, features: int, params: PyTree, stats: PyTree, x: Array
-  ) -> tuple[Array, PyTree]:
-    """A bottleneck's 1x1 convolution to so many channels."""
-    module = heads.ReLUConvNorm(features, self.settings.affine, parent=None)
-    return detached.apply(module, params, stats, x, train=self.train)
+from jnas.nets.context import Context
+from jnas.types import Array
 
 
 class TransitCell(cells.Cell):
@@ -184,9 +84,9 @@ def _mask(
   active = graphs.split_weights(context.graph, structure)
 
   def run(group: graphs.Group, x: Array) -> Array:
-    path = graphs.node_name(group.source), graphs.module_name(group.op)
+    path = context.path(group)
     params, stats = variables.read(*path)
-    rows = range(context.stack_of(group))
+    rows = range(1 if context.options.share_features else len(group.members))
     y, moved = context.run(group, params, stats, x, rows)
     moves = active[group.source, group.op] > 0
     variables.write(detached.keep(stats, moved, moves), *path)
@@ -245,7 +145,7 @@ def _select(
   selected = graphs.select(context.graph, structure)
 
   def run(group: graphs.Group, x: Array) -> Array:
-    path = graphs.node_name(group.source), graphs.module_name(group.op)
+    path = context.path(group)
     params, stats = variables.read(*path)
     rows = selected.rows[group.source, group.op]
     if context.options.share_features:
