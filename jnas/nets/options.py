@@ -53,6 +53,9 @@ class Options(NamedTuple):
     return features // (self.bottleneck * self.partial_channels)
 
 
+DEFAULT = Options()
+
+
 def check(options: Options, plan: macro.MacroPlan) -> None:
   """Refuses options that contradict each other or the network.
 

@@ -16,7 +16,7 @@ import numpy as np
 from jnas.nets import cell, drops, graph, heads, macro
 from jnas.nets import options as choices
 from jnas.nets import transit as transits
-from jnas.nets.options import Options
+from jnas.nets.options import DEFAULT, Options
 from jnas.ops import Settings
 from jnas.spaces import Space
 from jnas.types import Array, CellWeights
@@ -38,7 +38,7 @@ class Supernet(nn.Module):
   graphs: Mapping[str, graph.CellGraph]
   plan: macro.MacroPlan
   settings: Settings
-  options: Options = Options()
+  options: Options = DEFAULT
 
   @nn.compact
   def __call__(
@@ -140,7 +140,7 @@ def freeze(transit: CellWeights) -> Structure:
 
 
 def build(
-  space: Space, plan: macro.MacroPlan, options: Options = Options()
+  space: Space, plan: macro.MacroPlan, options: Options = DEFAULT
 ) -> Supernet:
   """The supernet of a space: no trained scale or shift in its cells.
 

@@ -6,6 +6,7 @@ from jnas.spaces.base import NONE, SKIP, Space, dense_edges
 SPACES = {
   "darts": darts.DARTS,
   "darts_no_none": darts.DARTS_NO_NONE,
+  "darts_extended": darts.DARTS_EXTENDED,
   "unas_cifar": darts.UNAS_CIFAR,
   "s1": robust.S1,
   "s2": robust.S2,
