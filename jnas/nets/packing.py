@@ -47,11 +47,12 @@ def unpack(matrix: Array, tree: PyTree) -> PyTree:
   return jax.tree.unflatten(form, parts)
 
 
-def replace(row: Array, tree: PyTree) -> Array:
-  """The row `[Q]` with the variables `[1, ...]` of a submodule in front."""
+def fit(tree: PyTree, columns: int) -> Array:
+  """Variables `[1, ...]` of a submodule as a row `[Q]`, zeros behind them."""
   leaves = [leaf.reshape(-1) for leaf in jax.tree.leaves(tree)]
-  size = sum(len(leaf) for leaf in leaves)
-  return jnp.concatenate([*leaves, row[size:]])
+  missing = columns - sum(len(leaf) for leaf in leaves)
+  dtype = jnp.result_type(jnp.float32, *leaves)
+  return jnp.concatenate([*leaves, jnp.zeros(missing, dtype)])
 
 
 def widen(matrix: Array, columns: int) -> Array:

@@ -108,9 +108,11 @@ class Supernet(nn.Module):
         mixing = parts[cell_type]
         around = None if edge_weights is None else edge_weights[cell_type]
         if scales is not None:
-          scaled = weights[cell_type] * scales[:, :, None]
-          mixing = graph.split_weights(fields[0], scaled)
-          around = scales if around is None else around * scales
+          mixing = graph.split_weights(
+            fields[0], graph.scale_weights(weights[cell_type], scales)
+          )
+          around = jnp.ones(1) if around is None else around
+          around = jnp.atleast_2d(around) * scales
         extra = {"edge_weights": around}
       else:
         module = transits.TransitCell(*fields, name=name)

@@ -19,6 +19,7 @@ from jax import lax
 from jnas.nets import detached, loops, packing, schedule, width
 from jnas.nets.context import Context
 from jnas.nets.loops import at, put
+from jnas.ops.base import BATCH_NORM_MOMENTUM
 from jnas.types import Array, PyTree
 
 
@@ -211,12 +212,12 @@ class _Layout:
       context = self.context._replace(
         noise=noise, drop_key=drop_key, drop_skip=drop_skip
       )
-      trees = [
-        packing.unpack(values[None], tree)
-        for values, tree in zip((params, stats), like[group], strict=True)
-      ]
-      y, moved = context.run(group, *trees, x, [row], index)
-      return y[0], packing.replace(stats, moved)
+
+      def run(params: PyTree, stats: PyTree) -> tuple[Array, PyTree]:
+        y, moved = context.run(group, params, stats, x, [row], index)
+        return y[0], moved
+
+      return self._run_on_rows(run, like[group], params, stats)
 
     return [
       functools.partial(apply, group) for group in self.stages[which].branches
@@ -227,14 +228,32 @@ class _Layout:
     like = self.variables.read(name)
 
     def apply(params, stats, x):
-      trees = [
-        packing.unpack(values[None], tree)
-        for values, tree in zip((params, stats), like, strict=True)
-      ]
-      y, moved = self.context.run_port(features, *trees, x)
-      return y, packing.replace(stats, moved)
+      def run(params: PyTree, stats: PyTree) -> tuple[Array, PyTree]:
+        return self.context.run_port(features, params, stats, x)
+
+      return self._run_on_rows(run, like, params, stats)
 
     return apply
+
+  def _run_on_rows(
+    self,
+    run: Callable[[PyTree, PyTree], tuple[Array, PyTree]],
+    like: tuple[PyTree, PyTree],
+    params: Array,
+    stats: Array,
+  ) -> tuple[Array, Array]:
+    """Runs a submodule, variables like those given, on rows of matrices."""
+    inside = packing.unpack(params[None], like[0])
+    if not self.context.train:
+      return run(inside, packing.unpack(stats[None], like[1]))[0], stats
+    # Running statistics only enter as a share of the moved ones: added behind,
+    # they need not be unpacked for each operation.
+    still = jax.tree.map(
+      lambda leaf: jnp.zeros((1, *leaf.shape[1:]), leaf.dtype), like[1]
+    )
+    y, moved = run(inside, still)
+    moved = packing.fit(moved, len(stats))
+    return y, BATCH_NORM_MOMENTUM * stats + moved
 
 
 def _forwards(

@@ -121,7 +121,7 @@ def _mask(
       width.expand_name(target), context.plan.features, total, is_used
     )
 
-  weights = structure if scales is None else structure * scales[:, :, None]
+  weights = graphs.scale_weights(structure, scales)
   has_ports = context.options.bottleneck > 1
   return graphs.walk(
     context.graph,
@@ -171,10 +171,10 @@ def _select(
 
   weights = None
   if scales is not None:
-    by_edge = jnp.broadcast_to(
-      scales[:, :, None], (*scales.shape, len(structure[0]))
+    ones = jnp.ones((len(structure), len(structure[0])))
+    weights = graphs.split_weights(
+      selected.graph, graphs.scale_weights(ones, scales)
     )
-    weights = graphs.split_weights(selected.graph, by_edge)
   has_ports = context.options.bottleneck > 1
   return graphs.walk(
     selected.graph,
