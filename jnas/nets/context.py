@@ -109,7 +109,8 @@ class Context(NamedTuple):
     y, moved = detached.apply(
       module, params, stats, x[None], train=self.train, noise=noise
     )
-    if self.drop_skip is not None and op.is_identity and stride == 1:
+    drops_skip = self.drop_skip is not None and self.drop_key is not None
+    if drops_skip and op.is_identity and stride == 1:
       key = jax.random.fold_in(self.drop_key, index)
       y = jnp.stack(
         [

@@ -115,7 +115,7 @@ def backwards(
     branch, f, group, row = at(schedule.turns, i)
     entries, count = at(schedule.entries, i), at(schedule.num_entries, i)
 
-    def pull(i: Array) -> Array:
+    def pull(i: Any) -> Array:
       target, edge, _ = at(entries, i)
       return _scale(operands, edge, at(dsums, target))
 

@@ -37,7 +37,7 @@ class Stage(NamedTuple):
     branches: a group of each operation.
     features: of each node.
     turns: `[S, F, 4]` branch, position, group and row of each feature.
-    entries: `[S, F, M, 3]` target from 0, edge and column of its edges.
+    entries: `[S, F, M, 3]` target, edge and column of its edges.
     exists: `[S, F, M]` booleans, False in the padding.
   """
 
@@ -52,6 +52,8 @@ def make_stage(
   cell: graphs.CellGraph,
   sources: Sequence[int],
   stack_of: Callable[[graphs.Group], int],
+  *,
+  first_target: int,
 ) -> Stage:
   """Lays out the nodes of a stage.
 
@@ -60,6 +62,7 @@ def make_stage(
     sources: the nodes.
     stack_of: outputs that an operation has for its edges: one for all, or one
       for each.
+    first_target: the node that targets are counted from.
   """
   branches: dict[str, graphs.Group] = {}
   features: dict[int, list[Feature]] = {source: [] for source in sources}
@@ -76,12 +79,12 @@ def make_stage(
     )
   by_node = tuple(tuple(features[source]) for source in sources)
   return Stage(
-    tuple(branches.values()), by_node, *_tabulate(by_node, cell.num_inputs)
+    tuple(branches.values()), by_node, *_tabulate(by_node, first_target)
   )
 
 
 def _tabulate(
-  by_node: Sequence[Sequence[Feature]], num_inputs: int
+  by_node: Sequence[Sequence[Feature]], first_target: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   most = max(len(features) for features in by_node)
   widest = max((len(f.members) for fs in by_node for f in fs), default=0)
@@ -93,7 +96,7 @@ def _tabulate(
     for f, (branch, group, row, members) in enumerate(features):
       turns[s, f] = branch, f, group, row
       for m, (target, edge, column) in enumerate(members):
-        entries[s, f, m] = target - num_inputs, edge, column
+        entries[s, f, m] = target - first_target, edge, column
         exists[s, f, m] = True
   return turns, entries, exists
 
