@@ -109,17 +109,12 @@ class Context(NamedTuple):
     y, moved = detached.apply(
       module, params, stats, x[None], train=self.train, noise=noise
     )
-    drops_skip = self.drop_skip is not None and self.drop_key is not None
-    if drops_skip and op.is_identity and stride == 1:
-      key = jax.random.fold_in(self.drop_key, index)
-      y = jnp.stack(
-        [
-          drops.drop_elements(
-            jax.random.fold_in(key, row), y[0], self.drop_skip
-          )
-          for row in rows
-        ]
-      )
+    rate, key = self.drop_skip, self.drop_key
+    is_identity = op.is_identity and stride == 1
+    if is_identity and rate is not None and key is not None:
+      key = jax.random.fold_in(key, index)
+      keys = [jax.random.fold_in(key, row) for row in rows]
+      y = jnp.stack([drops.drop_elements(key, y[0], rate) for key in keys])
     return y, moved
 
   def run_port(

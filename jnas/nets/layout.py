@@ -98,20 +98,8 @@ class Layout:
 
   def pack(self, which: int) -> Weights:
     """Parameters (0) or statistics (1) as matrices."""
-    operations = []
-    for stage in self.stages:
-      count = stage.turns.shape[1]
-      rows = []
-      for features in stage.features:
-        groups = list(dict.fromkeys(feature.group for feature in features))
-        trees = [self.trees[group][which] for group in groups]
-        rows.append((trees, [self.stacks[group] for group in groups]))
-      matrices = [packing.pack(*row, count) for row in rows]
-      widest = max(matrix.shape[1] for matrix in matrices)
-      operations.append(
-        jnp.stack([packing.widen(matrix, widest) for matrix in matrices])
-      )
-    ports = [
+    operations = tuple(self._pack(stage, which) for stage in self.stages)
+    enter, leave = (
       packing.pack(
         [self.variables.read(name)[which] for name in names],
         [1] * len(names),
@@ -121,8 +109,23 @@ class Layout:
         (self._enter_names(), self.last),
         (self._leave_names(), self.graph.num_nodes),
       )
-    ]
-    return Weights(tuple(operations), *ports)
+    )
+    return Weights(operations, enter, leave)
+
+  def _pack(self, stage: schedule.Stage, which: int) -> Array:
+    """`[S, F, Q]`, a row for each feature of each node."""
+    matrices = []
+    for features in stage.features:
+      groups = list(dict.fromkeys(feature.group for feature in features))
+      matrices.append(
+        packing.pack(
+          [self.trees[group][which] for group in groups],
+          [self.stacks[group] for group in groups],
+          stage.turns.shape[1],
+        )
+      )
+    widest = max(matrix.shape[1] for matrix in matrices)
+    return jnp.stack([packing.widen(matrix, widest) for matrix in matrices])
 
   def write(self, moved: Weights) -> None:
     """Replaces the statistics."""

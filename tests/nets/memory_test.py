@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jnas.nets import drops
+from jnas.nets import cell, drops, graph
 from jnas.nets.options import Options
 from tests.nets import small
 
@@ -57,10 +57,27 @@ def test_bfloat16_is_for_activations_alone():
   assert {leaf.dtype for leaf in jax.tree.leaves(narrow)} == {
     np.dtype("float32")
   }
-  wanted = numbers(Options())["logits"]
-  # 8 bits of mantissa: but not the same as float32.
-  np.testing.assert_allclose(narrow["logits"], wanted, atol=0.1, rtol=0.1)
-  assert jnp.any(narrow["logits"] != wanted)
+  assert jnp.any(narrow["logits"] != numbers(Options())["logits"])
+
+
+def test_a_cell_in_bfloat16_is_close_to_one_in_float32():
+  # A cell alone: random layers on top of it would amplify the rounding.
+  module = small.build_cell("normal", Options(), cell.Cell)
+  weights = graph.split_weights(module.graph, jnp.full(small.SHAPE, 1 / 3))
+  variables = small.fill(module, *small.inputs(), weights)
+
+  @jax.jit
+  def run(variables, first, last):
+    return module.apply(
+      variables, first, last, weights, train=True, mutable=["batch_stats"]
+    )[0]
+
+  wanted = run(variables, *small.inputs())
+  narrow = run(variables, *(x.astype(jnp.bfloat16) for x in small.inputs()))
+  assert narrow.dtype == jnp.bfloat16
+  # 8 bits of mantissa: each rounding is off by at most 1 / 256.
+  error = jnp.linalg.norm((narrow.astype(jnp.float32) - wanted).ravel())
+  assert error < 0.02 * jnp.linalg.norm(wanted.ravel())
 
 
 def logits(*, train, seed=0, **rates):
