@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from jnas.nets import drops, heads, macro, width
 from jnas.nets import graph as graphs
-from jnas.nets.options import Options
+from jnas.nets.options import DEFAULT, Options
 from jnas.ops import Settings
 from jnas.types import Array
 
@@ -92,7 +92,7 @@ class Cell(nn.Module):
   graph: graphs.CellGraph
   plan: macro.CellPlan
   settings: Settings
-  options: Options = Options()
+  options: Options = DEFAULT
 
   @nn.compact
   def __call__(

@@ -10,6 +10,8 @@ import jax
 
 from jnas.genotype import Genotype
 from jnas.nets import graph, heads, macro
+from jnas.nets import options as choices
+from jnas.nets.options import DEFAULT, Options
 from jnas.ops import Cost, Settings, Shape, skip
 from jnas.ops import base as ops_base
 from jnas.spaces import Space
@@ -66,28 +68,39 @@ def count_derived(
 
 
 def count_supernet(
-  space: Space, plan: macro.MacroPlan, *, size: int, image_channels: int
+  space: Space,
+  plan: macro.MacroPlan,
+  *,
+  size: int,
+  image_channels: int,
+  options: Options = DEFAULT,
 ) -> Count:
   """Counts a supernet, every operation of every edge.
+
+  Transit cells are counted whole: they hold the parameters of all operations,
+  and which of them they compute changes during a search.
 
   Args:
     space: the search space.
     plan: stem, cells and classes.
     size: height and width of the images.
     image_channels: 3 for colour.
+    options: of the supernet.
 
   Returns:
     Its parameters and multiply-adds.
 
   Raises:
-    ValueError: for a size that the network cannot halve.
+    ValueError: for a size that the network cannot halve, or options that it
+      cannot have.
   """
+  choices.check(options, plan)
   graphs = {
     cell_type: graph.supernet_graph(space, cell_type)
     for cell_type in space.cell_types
   }
   settings = Settings(affine=False, pool_norm=space.pool_norm)
-  return _count(graphs, plan, size, image_channels, settings)
+  return _count(graphs, plan, size, image_channels, settings, options)
 
 
 def _count(
@@ -96,13 +109,16 @@ def _count(
   size: int,
   image_channels: int,
   settings: Settings,
+  options: Options = DEFAULT,
 ) -> Count:
   macro.check_image(size, size, plan.stem)
   total, before_last, last = _stem(plan, size, image_channels)
   auxiliary = Cost()
   for index, cell_plan in enumerate(plan.cells):
     cell_graph = graphs[cell_plan.cell_type]
-    cost, output = _cell(cell_graph, cell_plan, before_last, last, settings)
+    cost, output = _cell(
+      cell_graph, cell_plan, before_last, last, settings, options
+    )
     total = total.plus(cost)
     before_last, last = last, output
     if index == plan.auxiliary_cell:
@@ -147,6 +163,7 @@ def _cell(
   before_last: Shape,
   last: Shape,
   settings: Settings,
+  options: Options,
 ) -> tuple[Cost, Shape]:
   """Cost of a cell and the shape of its output."""
   if plan.halve_first:
@@ -154,15 +171,25 @@ def _cell(
   else:
     total = _relu_conv_norm(before_last, plan.features, settings)
   total = total.plus(_relu_conv_norm(last, plan.features, settings))
-  node = last._replace(channels=plan.features)
-  inner = ops_base.strided(node, plan.stride)
+  outer = last._replace(channels=plan.features)
+  after = ops_base.strided(outer, plan.stride)
+  narrow = options.inner(plan.features)
   for group in cell.groups:
     from_input = group.source < cell.num_inputs
+    read = (outer if from_input else after)._replace(channels=narrow)
     cost = graph.lookup(group.op).cost(
-      node if from_input else inner, plan.stride if from_input else 1, settings
+      read, plan.stride if from_input else 1, settings
     )
-    total = total.plus(*[cost] * len(group.members))
-  return total, inner._replace(channels=plan.features * len(cell.concat))
+    times = 1 if options.share_features else len(group.members)
+    total = total.plus(*[cost] * times)
+  if options.bottleneck > 1:
+    for source in {group.source for group in cell.groups}:
+      read = outer if source < cell.num_inputs else after
+      total = total.plus(_relu_conv_norm(read, narrow, settings))
+    summed = after._replace(channels=narrow)
+    cost = _relu_conv_norm(summed, plan.features, settings)
+    total = total.plus(*[cost] * cell.num_nodes)
+  return total, after._replace(channels=plan.features * len(cell.concat))
 
 
 def _relu_conv_norm(shape: Shape, features: int, settings: Settings) -> Cost:

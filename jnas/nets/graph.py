@@ -136,6 +136,15 @@ def split_weights(
   return parts
 
 
+def scale_weights(weights: Array, scales: Array | None) -> Array:
+  """Mixing weights `[E, K]` or `[B, E, K]` by factors of the edges `[B, E]`."""
+  if scales is None:
+    return weights
+  if weights.ndim == 2:
+    weights = weights[None]
+  return weights * scales[:, :, None]
+
+
 class Selected(NamedTuple):
   """The part of a cell that a static choice of connections keeps.
 

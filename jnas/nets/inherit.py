@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jnas.nets import derived, graph, supernet
+from jnas.nets import derived, graph, macro, supernet
 from jnas.types import PyTree
 
 
@@ -33,8 +33,17 @@ def inherit(
     `params` and `batch_stats` of the child.
 
   Raises:
-    ValueError: for a connection that the supernet does not have.
+    ValueError: for a connection that the supernet does not have, or a supernet
+      whose operations have fewer channels than its cells.
   """
+  options = parent.options
+  if options.bottleneck > 1 or options.partial_channels > 1:
+    raise ValueError(
+      f"bottleneck {options.bottleneck}, partial_channels "
+      f"{options.partial_channels}: operations of this supernet have fewer "
+      "channels than those of a derived network and cannot be inherited; "
+      "evaluate the child as the supernet under the derived 0/1 weights"
+    )
   chosen: dict[str, PyTree] = {
     collection: dict(tree) for collection, tree in variables.items()
   }
@@ -54,9 +63,14 @@ def inherit(
           graph.module_name(group.op)
         )
         rows = _rows(parent_graph, group)
-        if op_tree is not None:
-          node = inherited.setdefault(f"node_{group.source}", {})
-          node[graph.module_name(group.op)] = _take(op_tree, rows)
+        if op_tree is None:
+          continue
+        slices = _take(op_tree, rows)
+        if options.share_features:
+          stacks = _stacks(child, child_graph, plan, group)
+          slices = jax.tree.map(_repeat, slices, stacks[collection])
+        node = inherited.setdefault(f"node_{group.source}", {})
+        node[graph.module_name(group.op)] = slices
       chosen[collection][name] = inherited
   return chosen
 
@@ -82,3 +96,29 @@ def _take(tree: Any, rows: Sequence[int]) -> Any:
     return leaf if leaf.shape[0] == 1 else leaf[index]
 
   return jax.tree.map(take, tree)
+
+
+def _repeat(leaf: jax.Array, like: jax.ShapeDtypeStruct) -> jax.Array:
+  """What a shared operation has once, for each edge of the child."""
+  return jnp.broadcast_to(leaf, like.shape)
+
+
+def _stacks(
+  child: derived.DerivedNet,
+  child_graph: graph.CellGraph,
+  plan: macro.CellPlan,
+  group: graph.Group,
+) -> Mapping[str, PyTree]:
+  """Shapes of the variables of a child's operation."""
+  stride = plan.stride if group.source < child_graph.num_inputs else 1
+  module = graph.lookup(group.op).build(
+    features=plan.features,
+    stride=stride,
+    targets=len(group.members),
+    settings=child.settings,
+  )
+  x = jnp.zeros((1, 1, 2, 2, plan.features))
+  return jax.eval_shape(
+    lambda key: module.init({"params": key, "noise": key}, x, train=True),
+    jax.random.key(0),
+  )

@@ -6,8 +6,6 @@ Source: EnTranNAS, Secs. 2.2, 2.3 and 3.1; PC-DARTS (arXiv:1907.05737), Sec.
 
 from typing import Literal, NamedTuple, get_args
 
-import jax.numpy as jnp
-
 from jnas.nets import macro
 
 Engine = Literal["all", "first", "half", "last"]
@@ -33,7 +31,8 @@ class Options(NamedTuple):
     partial_channels: the inverse of the share of channels that pass through
       the operations, the others going past them; 1 for all.
     remat: what is computed again for the gradient instead of stored.
-    dtype: of activations; parameters, statistics and logits are float32.
+    dtype: of activations; parameters, statistics and logits are float32. With
+      float32 they have the type of the images.
   """
 
   engine: Engine = "all"
@@ -49,14 +48,12 @@ class Options(NamedTuple):
     """Whether there are Transit cells."""
     return self.engine != "all"
 
-  @property
-  def activations(self) -> jnp.dtype:
-    """Type of the activations."""
-    return jnp.dtype(self.dtype)
-
   def inner(self, features: int) -> int:
     """Channels that operations have in a cell of so many."""
     return features // (self.bottleneck * self.partial_channels)
+
+
+DEFAULT = Options()
 
 
 def check(options: Options, plan: macro.MacroPlan) -> None:

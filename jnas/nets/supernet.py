@@ -10,13 +10,14 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.core
 import jax.numpy as jnp
 import numpy as np
 
 from jnas.nets import cell, drops, graph, heads, macro
 from jnas.nets import options as choices
 from jnas.nets import transit as transits
-from jnas.nets.options import Options
+from jnas.nets.options import DEFAULT, Options
 from jnas.ops import Settings
 from jnas.spaces import Space
 from jnas.types import Array, CellWeights
@@ -38,7 +39,7 @@ class Supernet(nn.Module):
   graphs: Mapping[str, graph.CellGraph]
   plan: macro.MacroPlan
   settings: Settings
-  options: Options = Options()
+  options: Options = DEFAULT
 
   @nn.compact
   def __call__(
@@ -83,7 +84,9 @@ class Supernet(nn.Module):
     structure = {} if transit is None else dict(transit)
     engines = choices.engine_cells(options.engine, self.plan)
     stem = heads.Stem(self.plan.stem, self.plan.features, name="stem")
-    before_last, last = stem(images.astype(options.activations), train=train)
+    if options.dtype == "bfloat16":
+      images = images.astype(jnp.bfloat16)
+    before_last, last = stem(images, train=train)
     parts = {
       cell_type: graph.split_weights(self.graphs[cell_type], weights[cell_type])
       for cell_type in self.graphs
@@ -106,9 +109,11 @@ class Supernet(nn.Module):
         mixing = parts[cell_type]
         around = None if edge_weights is None else edge_weights[cell_type]
         if scales is not None:
-          scaled = weights[cell_type] * scales[:, :, None]
-          mixing = graph.split_weights(fields[0], scaled)
-          around = scales if around is None else around * scales
+          mixing = graph.split_weights(
+            fields[0], graph.scale_weights(weights[cell_type], scales)
+          )
+          around = jnp.ones(1) if around is None else around
+          around = jnp.atleast_2d(around) * scales
         extra = {"edge_weights": around}
       else:
         module = transits.TransitCell(*fields, name=name)
@@ -123,8 +128,9 @@ class Supernet(nn.Module):
       if options.remat == "cell":
         run = nn.remat(run)
       before_last, last = last, run(module, before_last, last)
+    wide = jnp.promote_types(last.dtype, jnp.float32)
     return heads.Classifier(self.plan.num_classes, name="classifier")(
-      heads.global_average(last.astype(jnp.float32))
+      heads.global_average(last.astype(wide))
     )
 
 
@@ -137,7 +143,7 @@ def freeze(transit: CellWeights) -> Structure:
 
 
 def build(
-  space: Space, plan: macro.MacroPlan, options: Options = Options()
+  space: Space, plan: macro.MacroPlan, options: Options = DEFAULT
 ) -> Supernet:
   """The supernet of a space: no trained scale or shift in its cells.
 

@@ -8,117 +8,16 @@ Source: EnTranNAS, Sec. 2.2 and Eq. (6); SPEC 3.4.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from jnas.nets import cell as cells
-from jnas.nets import detached, drops, heads, macro, width
+from jnas.nets import detached, switch, width
 from jnas.nets import graph as graphs
-from jnas.nets.options import Options
-from jnas.ops import Op, Settings
-from jnas.types import Array, PRNGKey, PyTree
-
-
-class Context(NamedTuple):
-  """What the operations of one Transit cell have in common.
-
-  Attributes:
-    graph: all connections of the cell.
-    plan: kind, channels and stride.
-    settings: the network's.
-    options: the supernet's.
-    train: whether batch norms use the batch's statistics.
-    noise: key of operations that draw, or None.
-    drop_skip: `[]` probability of dropping an element of an identity, or None.
-    drop_key: key of that, or None.
-  """
-
-  graph: graphs.CellGraph
-  plan: macro.CellPlan
-  settings: Settings
-  options: Options
-  train: bool
-  noise: PRNGKey | None
-  drop_skip: Array | None
-  drop_key: PRNGKey | None
-
-  @property
-  def inner(self) -> int:
-    """Channels of the operations."""
-    return self.options.inner(self.plan.features)
-
-  def stride_of(self, source: int) -> int:
-    """Stride of the edges that leave a node."""
-    return self.plan.stride if source < self.graph.num_inputs else 1
-
-  def stack_of(self, group: graphs.Group) -> int:
-    """Length of the stack axis of an operation's parameters."""
-    return 1 if self.options.share_features else len(group.members)
-
-  def run(
-    self,
-    group: graphs.Group,
-    params: PyTree,
-    stats: PyTree,
-    x: Array,
-    rows: Sequence[Any],
-  ) -> tuple[Array, PyTree]:
-    """Runs an operation on some rows of its stack.
-
-    Args:
-      group: the operation.
-      params: slices of its parameters.
-      stats: slices of its batch statistics.
-      x: `[B, H, W, D]`.
-      rows: R integers, traced or not, which rows of the stack they are.
-
-    Returns:
-      `[R or 1, B, H', W', D]`, and the moved statistics.
-    """
-    op: Op = graphs.lookup(group.op)
-    stride = self.stride_of(group.source)
-    module = op.build(
-      features=self.inner,
-      stride=stride,
-      targets=len(rows),
-      settings=self.settings,
-      parent=None,
-    )
-    y, moved = detached.apply(
-      module,
-      params,
-      stats,
-      x[None],
-      train=self.train,
-      noise=self._key(self.noise, group),
-    )
-    if self.drop_skip is not None and op.is_identity and stride == 1:
-      key = self._key(self.drop_key, group)
-      y = jnp.stack(
-        [
-          drops.drop_elements(
-            jax.random.fold_in(key, row), y[0], self.drop_skip
-          )
-          for row in rows
-        ]
-      )
-    return y, moved
-
-  def _key(self, key: PRNGKey | None, group: graphs.Group) -> PRNGKey | None:
-    if key is None:
-      return None
-    names = [(other.source, other.op) for other in self.graph.groups]
-    return jax.random.fold_in(key, names.index((group.source, group.op)))
-
-  def run_port(
-    self, features: int, params: PyTree, stats: PyTree, x: Array
-  ) -> tuple[Array, PyTree]:
-    """A bottleneck's 1x1 convolution to so many channels."""
-    module = heads.ReLUConvNorm(features, self.settings.affine, parent=None)
-    return detached.apply(module, params, stats, x, train=self.train)
+from jnas.nets.context import Context
+from jnas.types import Array
 
 
 class TransitCell(cells.Cell):
@@ -168,7 +67,7 @@ class TransitCell(cells.Cell):
       drop_skip=drop_skip if drops_skips else None,
       drop_key=self.make_rng("drop_skip") if drops_skips else None,
     )
-    run = {"mask": _mask, "recompile": _select, "switch": _switch}
+    run = {"mask": _mask, "recompile": _select, "switch": switch.run}
     return run[self.options.transit](
       context, detached.Variables(self), inputs, structure, scales
     )
@@ -185,9 +84,9 @@ def _mask(
   active = graphs.split_weights(context.graph, structure)
 
   def run(group: graphs.Group, x: Array) -> Array:
-    path = graphs.node_name(group.source), graphs.module_name(group.op)
+    path = context.path(group)
     params, stats = variables.read(*path)
-    rows = range(context.stack_of(group))
+    rows = range(1 if context.options.share_features else len(group.members))
     y, moved = context.run(group, params, stats, x, rows)
     moves = active[group.source, group.op] > 0
     variables.write(detached.keep(stats, moved, moves), *path)
@@ -222,7 +121,7 @@ def _mask(
       width.expand_name(target), context.plan.features, total, is_used
     )
 
-  weights = structure if scales is None else structure * scales[:, :, None]
+  weights = graphs.scale_weights(structure, scales)
   has_ports = context.options.bottleneck > 1
   return graphs.walk(
     context.graph,
@@ -246,7 +145,7 @@ def _select(
   selected = graphs.select(context.graph, structure)
 
   def run(group: graphs.Group, x: Array) -> Array:
-    path = graphs.node_name(group.source), graphs.module_name(group.op)
+    path = context.path(group)
     params, stats = variables.read(*path)
     rows = selected.rows[group.source, group.op]
     if context.options.share_features:
@@ -272,108 +171,15 @@ def _select(
 
   weights = None
   if scales is not None:
-    by_edge = jnp.broadcast_to(
-      scales[:, :, None], (*scales.shape, len(structure[0]))
+    ones = jnp.ones((len(structure), len(structure[0])))
+    weights = graphs.split_weights(
+      selected.graph, graphs.scale_weights(ones, scales)
     )
-    weights = graphs.split_weights(selected.graph, by_edge)
   has_ports = context.options.bottleneck > 1
   return graphs.walk(
     selected.graph,
     inputs,
     weights,
-    run=run,
-    stride=context.plan.stride,
-    enter=enter if has_ports else None,
-    leave=leave if has_ports else None,
-  )
-
-
-def _switch(
-  context: Context,
-  variables: detached.Variables,
-  inputs: Sequence[Array],
-  structure: Array,
-  scales: Array | None,
-) -> Array:
-  """Branches at run time around each operation that nothing selects."""
-  active = graphs.split_weights(context.graph, structure)
-
-  def used(touches) -> Array:
-    return jnp.any(
-      jnp.stack(
-        [
-          structure[member.edge, member.column] > 0
-          for group in context.graph.groups
-          for member in group.members
-          if touches(group, member)
-        ]
-      )
-    )
-
-  def guard(is_used, function, params, stats, x):
-    shapes = jax.eval_shape(function, params, stats, x)
-
-    def skip(params, stats, x):
-      del params, x
-      return jnp.zeros(shapes[0].shape, shapes[0].dtype), stats
-
-    return jax.lax.cond(
-      is_used, jax.checkpoint(function), skip, params, stats, x
-    )
-
-  def run(group: graphs.Group, x: Array) -> Array:
-    path = graphs.node_name(group.source), graphs.module_name(group.op)
-    params, stats = variables.read(*path)
-    flags = active[group.source, group.op] > 0
-    leaves = jax.tree.leaves((params, stats))
-    stack = context.stack_of(group) if params else 1
-    del leaves
-    outputs = []
-    for row in range(stack):
-      is_used = jnp.any(flags) if stack == 1 else flags[row]
-
-      def one(params, stats, x, row=row):
-        return context.run(group, params, stats, x, [row])
-
-      y, moved = guard(
-        is_used,
-        one,
-        detached.take(params, [row]),
-        detached.take(stats, [row]),
-        x,
-      )
-      stats = detached.put(stats, moved, [row])
-      outputs.append(y)
-    variables.write(stats, *path)
-    return jnp.concatenate(outputs)
-
-  def port(name: str, features: int, x: Array, is_used: Array) -> Array:
-    params, stats = variables.read(name)
-
-    def one(params, stats, x):
-      return context.run_port(features, params, stats, x)
-
-    y, moved = guard(is_used, one, params, stats, x)
-    variables.write(moved, name)
-    return y
-
-  def enter(source: int, x: Array) -> Array:
-    is_used = used(lambda group, _: group.source == source)
-    return port(width.reduce_name(source), context.inner, x, is_used)
-
-  def leave(target: int, total: Array, nodes: Mapping[int, Array]) -> Array:
-    del nodes
-    is_used = used(lambda _, member: member.target == target)
-    return port(
-      width.expand_name(target), context.plan.features, total, is_used
-    )
-
-  weights = structure if scales is None else structure * scales[:, :, None]
-  has_ports = context.options.bottleneck > 1
-  return graphs.walk(
-    context.graph,
-    inputs,
-    graphs.split_weights(context.graph, weights),
     run=run,
     stride=context.plan.stride,
     enter=enter if has_ports else None,

@@ -1,7 +1,7 @@
 """Convolutional candidates: separable, dilated, dense, the 7x1-1x7 pair.
 
-Source: DARTS, Sec. 3.1.1; SPEC 2.1, and 2.5 for the dense ones. All start with
-a ReLU and have no bias.
+Source: DARTS, Sec. 3.1.1; EnTranNAS, Sec. 4.2, for dense ones and pairs;
+SPEC 2.1 and 2.5. All start with a ReLU and have no bias.
 """
 
 import functools
@@ -222,7 +222,7 @@ def dilated(kernel: int) -> base.Op:
 
 
 def dense(kernel: int) -> base.Op:
-  """`nor_conv_kxk` of NAS-Bench-201."""
+  """`conv_kxk`, in NAS-Bench-201 `nor_conv_kxk`."""
   return base.Op(
     build=functools.partial(DenseConv, kernel=kernel),
     cost=functools.partial(_dense_cost, kernel=kernel),
@@ -230,7 +230,7 @@ def dense(kernel: int) -> base.Op:
 
 
 def pair(kernel: int) -> base.Op:
-  """1xk followed by kx1; `conv_7x1_1x7` for k = 7."""
+  """`conv_1xk_kx1`: 1xk followed by kx1; `conv_7x1_1x7` is the same."""
   return base.Op(
     build=functools.partial(ConvPair, kernel=kernel),
     cost=functools.partial(_pair_cost, kernel=kernel),

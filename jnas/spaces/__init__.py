@@ -7,6 +7,7 @@ SPACES = {
   "darts": darts.DARTS,
   "darts_no_none": darts.DARTS_NO_NONE,
   "nasbench201": nasbench201.NASBENCH201,
+  "darts_extended": darts.DARTS_EXTENDED,
   "unas_cifar": darts.UNAS_CIFAR,
   "s1": robust.S1,
   "s2": robust.S2,

@@ -15,6 +15,14 @@ DARTS_OPS = (
   "dil_conv_3x3",
   "dil_conv_5x5",
 )
+EXTENDED_OPS = (
+  *DARTS_OPS[1:],
+  "conv_1x1",
+  "conv_3x3",
+  "conv_1x3_3x1",
+  "conv_1x5_5x1",
+  "conv_1x7_7x1",
+)
 UNAS_CIFAR_OPS = (
   "skip_connect",
   "sep_conv_3x3",
@@ -59,5 +67,7 @@ def ragged_space(
 DARTS = uniform_space("darts", DARTS_OPS)
 # PT's "s5" and EnTranNAS's standard list: DARTS without `none`.
 DARTS_NO_NONE = uniform_space("darts_no_none", DARTS_OPS[1:])
+# EnTranNAS's list of 12 operations.
+DARTS_EXTENDED = uniform_space("darts_extended", EXTENDED_OPS)
 # UNAS's operations on DARTS's edges, without batch norms after pools.
 UNAS_CIFAR = uniform_space("unas_cifar", UNAS_CIFAR_OPS, pool_norm=False)

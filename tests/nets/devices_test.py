@@ -1,0 +1,69 @@
+"""Four devices compute a network with Transit cells as one does."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+PROJECT = pathlib.Path(__file__).parents[2]
+PROGRAM = """
+import json
+import jax, jax.numpy as jnp, numpy as np
+jax.config.update("jax_num_cpu_devices", 4)
+from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
+from jnas.nets.options import Options
+from tests.nets import small
+
+net = small.build(
+  Options(engine="first", share_features=True, bottleneck=4))
+random = np.random.default_rng(0)
+images = jnp.asarray(random.normal(size=(8, 8, 8, 3)), jnp.float32)
+weights = {kind: jnp.full(small.SHAPE, 0.3) for kind in small.SPACE.cell_types}
+structures = [
+  {kind: small.random_structure(seed) for kind in weights} for seed in (1, 2)]
+variables = small.fill(net, images, weights, structures[0])
+
+def numbers(variables, images, weights, transit):
+  def loss(params, weights):
+    logits, moved = net.apply(
+      {"params": params, "batch_stats": variables["batch_stats"]}, images,
+      weights, transit, train=True, mutable=["batch_stats"])
+    return jnp.sum(jnp.sin(logits)), (logits, moved["batch_stats"])
+  return jax.value_and_grad(loss, (0, 1), has_aux=True)(
+    variables["params"], weights)
+
+mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
+everywhere = NamedSharding(mesh, P())
+split = NamedSharding(mesh, P("data"))
+one = jax.jit(numbers)
+four = jax.jit(numbers, in_shardings=(everywhere, split, everywhere,
+  everywhere), out_shardings=everywhere)
+worst = 0.0
+for transit in structures:
+  got = jax.tree.leaves(four(variables, images, weights, transit))
+  for a, b in zip(got, jax.tree.leaves(one(
+      variables, images, weights, transit)), strict=True):
+    a, b = np.asarray(a), np.asarray(b)
+    worst = max(worst, float(np.abs(a - b).max() / max(1, np.abs(b).max())))
+print(json.dumps({"worst": worst, "programs": four._cache_size()}))
+"""
+
+
+@pytest.mark.parametrize("native", ["1", "0"])
+def test_four_devices_give_what_one_gives(native):
+  done = subprocess.run(
+    [sys.executable, "-c", PROGRAM],
+    cwd=PROJECT,
+    env=os.environ | {"JAX_PLATFORMS": "cpu", "JNAS_NATIVE": native},
+    capture_output=True,
+    text=True,
+    check=False,
+    timeout=300,
+  )
+  assert done.returncode == 0, done.stderr
+  report = json.loads(done.stdout)
+  assert report["worst"] < 2e-5
+  assert report["programs"] == 1
