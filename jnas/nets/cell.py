@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import flax.linen as nn
 import jax.numpy as jnp
 
-from jnas.nets import graph as graphs
 from jnas.nets import drops, heads, macro, width
+from jnas.nets import graph as graphs
 from jnas.nets.options import Options
 from jnas.ops import Settings
 from jnas.types import Array

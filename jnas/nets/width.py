@@ -11,7 +11,6 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from jnas.nets import graph as graphs
-from jnas.nets import heads
 from jnas.types import Array
 
 

@@ -5,7 +5,6 @@ converges again"; SPEC 3.6, "Tuning", and 6, D11 and D30.
 """
 
 import dataclasses
-import itertools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -171,8 +170,10 @@ def run_epoch(
   batches = _batches(tuning, epoch, done)
   clock = stage.Clock(0.0)
 
+  before = journal.count - (begin + done)
+
   def after_step(net: SearchState, step: int, loss: float) -> None:
-    journal.advance(loss)
+    journal.reach(before + step, loss)
     if step % steps_per_epoch:
       journal.save_in_time(state._replace(search=net))
 
