@@ -128,9 +128,12 @@ def test_the_genotype_is_what_was_decided(selected):
       ],
     ),
     # Within an epoch, back to its beginning; at its end.
-    (SELDOM, ["select: step 9", "selection: tear epoch 0", "select: saved 22"]),
+    (
+      SELDOM,
+      ["select: step 10", "selection: tear epoch 0", "select: saved 22"],
+    ),
     # Within a trial and within an epoch, on from there.
-    (ALWAYS, ["select: saved 1", "select: saved 9", "select: saved 25"]),
+    (ALWAYS, ["select: saved 1", "select: saved 10", "select: saved 25"]),
     # In the topology phase, and after everything.
     (
       SELDOM,
