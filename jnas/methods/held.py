@@ -138,7 +138,7 @@ def _hold_arch(arch: ArchParams, context: base.Context) -> ArchParams:
     for part in path:
       decisions = context.memory.decisions.get(getattr(part, "key", None))
       if decisions is not None and leaf.shape[0] == len(context.space.edges):
-        decided_e = decisions.projected_e | decisions.discarded_e
+        decided_e = jnp.logical_or(decisions.projected_e, decisions.discarded_e)
         decided = decided_e.reshape(-1, *[1] * (leaf.ndim - 1))
         return jnp.where(decided, jax.lax.stop_gradient(leaf), leaf)
     return leaf

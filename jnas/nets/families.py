@@ -105,7 +105,9 @@ DARTS = Family(
     )
   ),
   count_supernet=lambda space, plan, size, channels, options: (
-    count.count_supernet(space, plan, size=size, image_channels=channels)
+    count.count_supernet(
+      space, plan, size=size, image_channels=channels, options=options
+    )
   ),
   cell_shapes=_darts_shapes,
 )

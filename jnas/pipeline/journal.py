@@ -44,10 +44,10 @@ class Journal:
     """Seconds that the stage has taken, over all its restarts."""
     return self._clock.seconds
 
-  def advance(self, loss: float) -> None:
-    """Counts an event and shows it."""
-    self.count += 1
-    self._bar.update(self.count, loss)
+  def reach(self, count: int, loss: float) -> None:
+    """Shows that so many events are done."""
+    self.count = count
+    self._bar.update(count, loss)
 
   def write(self, kind: str, **fields: Any) -> None:
     """Writes the record of the last event."""

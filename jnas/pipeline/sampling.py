@@ -4,6 +4,8 @@ Source: Li and Talwalkar (arXiv:1902.07638), Sec. 4, random search with weight
 sharing; SPEC 3.10.
 """
 
+from typing import Any
+
 import jax
 import numpy as np
 
@@ -22,7 +24,7 @@ def run(
   journal: Journal,
   state: SelectionState,
   base_key: jax.Array,
-) -> tuple[SelectionState, Genotype]:
+) -> tuple[SelectionState, Genotype, dict[str, Any]]:
   """Scores all random cells; the best wins, the first of equal ones.
 
   Args:
@@ -33,7 +35,7 @@ def run(
     base_key: of the stage; each cell is drawn with a key of its own.
 
   Returns:
-    The state with all scores, and the best cell.
+    The state with all scores, the best cell, and its scores.
   """
   config = found.config.selection
   drawn = [
@@ -50,4 +52,13 @@ def run(
   )
   scores = np.asarray(state.scores)
   best = scores[:, 0] if config.criterion == "acc" else -scores[:, 1]
-  return state, drawn[int(np.argmax(best))]
+  winner = int(np.argmax(best))
+  return (
+    state,
+    drawn[winner],
+    {
+      "sample": winner,
+      "child_accuracy": float(scores[winner, 0]),
+      "child_loss": float(scores[winner, 1]),
+    },
+  )

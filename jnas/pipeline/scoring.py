@@ -111,8 +111,9 @@ def _call(
         batch,
       )
       # A batch is dispatched before the one before is waited for.
-      loss, count = jax.device_get((before.loss[0], before.count[0]))
-      journal.advance(float(loss / max(count, 1)))
+      host = jax.device_get(before)
+      loss = host.loss[0] / max(host.count[0], 1)
+      journal.reach(journal.count + 1, float(loss))
       if index + 1 < scorer.num_batches:
         journal.save_in_time(state._replace(sums=sums, batch=batch))
   return state._replace(sums=sums, batch=batch)

@@ -6,8 +6,8 @@ Source: PT (arXiv:2108.04392), Algorithms 1 and 2; Li and Talwalkar
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +30,7 @@ from jnas.pipeline import (
 )
 from jnas.pipeline import journal as journals
 from jnas.pipeline import search as search_stage
+from jnas.pipeline.journal import Journal
 from jnas.selection import magnitude, perturbation
 from jnas.training import (
   keys,
@@ -175,14 +176,32 @@ def make_scorer(
   return scorer, call
 
 
+class _Plan(NamedTuple):
+  """How one kind of selection goes.
+
+  Attributes:
+    num_events: events of the whole stage, for the progress.
+    find: `(journal, state) -> (state, genotype, fields of the summary)`.
+    peak_bytes: compiled peak memory.
+  """
+
+  num_events: int
+  find: Callable[
+    [Journal, SelectionState], tuple[SelectionState, Genotype, dict[str, Any]]
+  ]
+  peak_bytes: int
+
+
 def _select(
   found: problem.Problem,
   dataset: Dataset,
   run_folder: folder.RunFolder,
   stop: preemption.StopFlag,
 ) -> SelectResult:
-  config, space = found.config.selection, found.space
-  _, num_epochs = perturbation.tasks(space, tune_epochs=config.tune_epochs)
+  config = found.config.selection
+  _, num_epochs = perturbation.tasks(
+    found.space, tune_epochs=config.tune_epochs
+  )
   settings = tuning.settings_of(found, num_epochs)
   search = tuning.make(found, dataset, settings)
   trained = tuning.searched(found, dataset, run_folder)
@@ -191,50 +210,33 @@ def _select(
     *search_stage.split(found, dataset),
     batch_size=found.config.search.batch_size,
   )
-  base_key = tuning.base_key(found)
-  compiled, peak_bytes = programs.compile_programs(
-    search, base_key, net, train.first()
-  )
-  varied = {
-    "perturbation": [(name,) for name in space.cell_types],
-    "sampled": [space.cell_types],
-    "magnitude": [],
-  }[config.name]
-  scorers = {}
-  for names in varied:
-    scorer, call = make_scorer(found, search, net, valid, names)
-    scorers[names[0]] = scorer
-    peak_bytes = max(peak_bytes, stage.peak_bytes(call))
   if config.name == "sampled":
-    num_events = scorers[space.cell_types[0]].calls(config.num_samples)
+    plan = _plan_sampled(found, search, net, valid)
   else:
-    num_events = deciding.num_events(
-      space, config, scorers, search.steps_per_epoch
-    )
+    plan = _plan_decided(found, search, settings, net, train, valid)
   state = _begin(found, net)
-  part = tuning.Tuning(search, settings, compiled, base_key, train, valid)
   with journals.open_journal(
     run_folder.selection,
     state,
     title=f"select {found.config.name}",
-    num_events=num_events,
+    num_events=plan.num_events,
     config_hash=run_folder.hash,
     header=records.header(found),
     stop=stop,
     checkpoint_seconds=config.checkpoint_seconds,
   ) as journal:
     state = state if journal.restored is None else journal.restored
-    if config.name == "sampled":
-      (scorer,) = scorers.values()
-      state, genotype = sampling.run(found, scorer, journal, state, base_key)
-    else:
-      parts = deciding.Deciding(space, config, part, scorers)
-      state = deciding.run(parts, journal, state)
-      made = jax.device_get(state.search.memory.decisions)
-      genotype = perturbation.genotype(made, space)
-    measured = _child(part, state.search, genotype)
-    summary = _summary(found, state, genotype, measured) | {
-      "peak_bytes": peak_bytes,
+    state, genotype, fields = plan.find(journal, state)
+    summary = {
+      "kind": "summary",
+      "selection": config.name,
+      **fields,
+      "genotype": genotypes.to_dict(genotype),
+      "op_counts": {
+        name: records.op_counts(cell) for name, cell in genotype.cells().items()
+      },
+      "tuning_steps": int(state.search.step),
+      "peak_bytes": plan.peak_bytes,
       "rss_bytes": memory.rss_peak_bytes(),
       "seconds": journal.seconds,
     }
@@ -247,6 +249,69 @@ def _select(
     display.warn("no operation of the selected cells has weights to train")
   metrics.MetricsFile(run_folder.selection / "metrics.jsonl").write(summary)
   return SelectResult(genotype, summary)
+
+
+def _plan_sampled(
+  found: problem.Problem,
+  search: steps.Search,
+  net: SearchState,
+  valid: stage.Placed,
+) -> _Plan:
+  scorer, call = make_scorer(found, search, net, valid, found.space.cell_types)
+
+  def find(journal: Journal, state: SelectionState) -> Any:
+    return sampling.run(found, scorer, journal, state, tuning.base_key(found))
+
+  return _Plan(
+    scorer.calls(found.config.selection.num_samples),
+    find,
+    stage.peak_bytes(call),
+  )
+
+
+def _plan_decided(
+  found: problem.Problem,
+  search: steps.Search,
+  settings: configs.SearchConfig,
+  net: SearchState,
+  train: stage.Placed,
+  valid: stage.Placed,
+) -> _Plan:
+  config, space = found.config.selection, found.space
+  base_key = tuning.base_key(found)
+  compiled, peak_bytes = programs.compile_programs(
+    search, base_key, net, train.first()
+  )
+  scorers = {}
+  if config.name == "perturbation":
+    for name in space.cell_types:
+      scorers[name], call = make_scorer(found, search, net, valid, (name,))
+      peak_bytes = max(peak_bytes, stage.peak_bytes(call))
+  part = tuning.Tuning(search, settings, compiled, base_key, train, valid)
+  parts = deciding.Deciding(space, config, part, scorers)
+
+  def find(journal: Journal, state: SelectionState) -> Any:
+    state = deciding.run(parts, journal, state)
+    made = jax.device_get(state.search.memory.decisions)
+    genotype = perturbation.genotype(made, space)
+    weights = jax.device_put(
+      magnitude.chosen_weights(genotype, space), state.search.step.sharding
+    )
+    measured = tuning.measure(part, state.search, weights)
+    return (
+      state,
+      genotype,
+      {
+        "child_accuracy": measured.accuracy,
+        "child_loss": measured.loss,
+        "decisions": int(state.decided),
+      },
+    )
+
+  num_events = deciding.num_events(
+    space, config, scorers, search.steps_per_epoch
+  )
+  return _Plan(num_events, find, peak_bytes)
 
 
 def _begin(found: problem.Problem, net: SearchState) -> SelectionState:
@@ -262,35 +327,6 @@ def _begin(found: problem.Problem, net: SearchState) -> SelectionState:
     search=net,
   )
   return jax.device_put(state, net.step.sharding)
-
-
-def _child(
-  part: tuning.Tuning, net: SearchState, genotype: Genotype
-) -> metrics.Means:
-  """The supernet under the weights of a genotype, not trained for it."""
-  weights = jax.device_put(
-    magnitude.chosen_weights(genotype, part.search.space), net.step.sharding
-  )
-  return tuning.measure(part, net, weights)
-
-
-def _summary(
-  found: problem.Problem,
-  state: SelectionState,
-  genotype: Genotype,
-  measured: metrics.Means,
-) -> dict[str, Any]:
-  cells: Mapping[str, genotypes.Cell] = genotype.cells()
-  return {
-    "kind": "summary",
-    "selection": found.config.selection.name,
-    "child_accuracy": measured.accuracy,
-    "child_loss": measured.loss,
-    "genotype": genotypes.to_dict(genotype),
-    "op_counts": {name: records.op_counts(cells[name]) for name in cells},
-    "decisions": int(state.decided),
-    "tuning_steps": int(state.search.step),
-  }
 
 
 def _batch_size(found: problem.Problem) -> int:

@@ -170,8 +170,10 @@ def run_epoch(
   batches = _batches(tuning, epoch, done)
   clock = stage.Clock(0.0)
 
+  before = journal.count - (begin + done)
+
   def after_step(net: SearchState, step: int, loss: float) -> None:
-    journal.advance(loss)
+    journal.reach(before + step, loss)
     if step % steps_per_epoch:
       journal.save_in_time(state._replace(search=net))
 

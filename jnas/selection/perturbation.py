@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
-import numpy as np
 
 from jnas.functional import decisions as rules
 from jnas.functional import derive, projection
@@ -24,18 +23,22 @@ AUTHORS = {
 }
 
 
+# An edge gets its operation, or a node its edges.
+Phase = Literal["operation", "topology"]
+
+
 class Task(NamedTuple):
   """A decision to make.
 
   Attributes:
     epoch: of the tuning; the decision comes before its training.
     cell_type: whose cell it is about.
-    phase: whether an edge gets its operation or a node its edges.
+    phase: what is decided.
   """
 
   epoch: int
   cell_type: str
-  phase: Literal["operation", "topology"]
+  phase: Phase
 
 
 def tasks(space: Space, *, tune_epochs: int) -> tuple[tuple[Task, ...], int]:
@@ -58,7 +61,9 @@ def tasks(space: Space, *, tune_epochs: int) -> tuple[tuple[Task, ...], int]:
     schedule = projection.Schedule(
       (0,) * len(space.edges), (0,) * num_choices, 0
     )
-  rounds = [(epoch, "operation") for epoch in schedule.op_epochs]
+  rounds: list[tuple[int, Phase]] = [
+    (epoch, "operation") for epoch in schedule.op_epochs
+  ]
   rounds += [(epoch, "topology") for epoch in schedule.edge_epochs]
   made = tuple(
     Task(epoch, cell_type, phase)
@@ -160,10 +165,8 @@ def genotype(
     space: the search space.
   """
   weights = {
-    cell_type: np.asarray(
-      rules.hold(
-        jnp.zeros((len(space.edges), space.num_ops)), decisions[cell_type]
-      )
+    cell_type: rules.hold(
+      jnp.zeros((len(space.edges), space.num_ops)), decisions[cell_type]
     )
     for cell_type in space.cell_types
   }

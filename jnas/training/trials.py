@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas.data import loader
+from jnas.nets import skipping
 from jnas.training import metrics, steps
 from jnas.types import Array, CellWeights, PRNGKey, PyTree
 
@@ -82,12 +83,18 @@ def make_trials(
   ) -> tuple[metrics.MetricSums, Array]:
     images = loader.gather(*split, order.index[batch], sharding=sharding)
     axes = {name: 0 if name in varied else None for name in weights}
-    of_batch = jax.vmap(
-      lambda weights: evaluate(
-        params, batch_stats, weights, None, images, order.mask[batch]
-      ),
-      in_axes=(axes,),
-    )(weights)
+    # For all weights of a call at once, or the branches would be taken anyway.
+    used = {
+      name: jnp.any(value != 0, axis=0) if name in varied else value != 0
+      for name, value in weights.items()
+    }
+    with skipping.unused(search.net, used):
+      of_batch = jax.vmap(
+        lambda weights: evaluate(
+          params, batch_stats, weights, None, images, order.mask[batch]
+        ),
+        in_axes=(axes,),
+      )(weights)
     return metrics.add(sums, of_batch), batch + 1
 
   return trials

@@ -1,47 +1,9 @@
 """A run compiles each step once, and nothing after its first epoch."""
 
 import collections
-import logging
-import re
-
-import jax
-import pytest
 
 from jnas.pipeline import evaluate, search
 from tests.pipeline import tiny
-
-
-class Compilations(logging.Handler):
-  """Names of what is compiled, in order, among the events of a run."""
-
-  def __init__(self):
-    super().__init__()
-    self.names = []
-
-  def emit(self, record):
-    found = re.match(
-      r"Finished XLA compilation of (?:jit\()?(\w+)", record.getMessage()
-    )
-    if found:
-      self.names.append(found[1])
-
-  def note(self, event):
-    self.names.append(f"event {event}")
-
-  def after(self, event):
-    """What was compiled after an event."""
-    names = self.names[self.names.index(f"event {event}") :]
-    return [name for name in names if not name.startswith("event ")]
-
-
-@pytest.fixture
-def compilations():
-  handler = Compilations()
-  logger = logging.getLogger("jax")
-  logger.addHandler(handler)
-  with jax.log_compiles():
-    yield handler
-  logger.removeHandler(handler)
 
 
 def test_a_search_compiles_each_step_once(tmp_path, compilations, on_event):

@@ -1,10 +1,13 @@
 """An uninterrupted run of the tiny problem, and runs that are killed."""
 
 import contextlib
+import logging
 import pathlib
+import re
 import types
 from collections.abc import Callable
 
+import jax
 import pytest
 
 from jnas import genotype as genotypes
@@ -128,3 +131,36 @@ def run_killed(on_event) -> Callable[..., None]:
     function()
 
   return run
+
+
+class Compilations(logging.Handler):
+  """Names of what is compiled, in order, among the events of a run."""
+
+  def __init__(self):
+    super().__init__()
+    self.names = []
+
+  def emit(self, record):
+    found = re.match(
+      r"Finished XLA compilation of (?:jit\()?(\w+)", record.getMessage()
+    )
+    if found:
+      self.names.append(found[1])
+
+  def note(self, event):
+    self.names.append(f"event {event}")
+
+  def after(self, event):
+    """What was compiled after an event."""
+    names = self.names[self.names.index(f"event {event}") :]
+    return [name for name in names if not name.startswith("event ")]
+
+
+@pytest.fixture
+def compilations():
+  handler = Compilations()
+  logger = logging.getLogger("jax")
+  logger.addHandler(handler)
+  with jax.log_compiles():
+    yield handler
+  logger.removeHandler(handler)
