@@ -20,14 +20,14 @@ inline void MultiplyPixels(const float* in, int64_t in_step, int64_t count,
   Vector sums[P][N] = {};
   // Few distances and few pointers: more do not fit into registers.
   const int64_t steps[4] = {0, in_step, 2 * in_step, 3 * in_step};
-  const float* later = in + 4 * in_step;
+  const float* const bases[2] = {in, in + 4 * in_step};
   for (int64_t i = 0; i < count; ++i, weights += N * kWidth) {
     Vector w[N];
 #pragma GCC unroll 4
     for (int n = 0; n < N; ++n) w[n] = Load(weights + n * kWidth);
 #pragma GCC unroll 8
     for (int p = 0; p < P; ++p) {
-      const Vector x = Broadcast((p < 4 ? in : later)[steps[p % 4] + i]);
+      const Vector x = Broadcast(bases[p / 4][steps[p % 4] + i]);
 #pragma GCC unroll 4
       for (int n = 0; n < N; ++n) sums[p][n] += x * w[n];
     }
