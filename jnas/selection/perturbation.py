@@ -62,9 +62,9 @@ def tasks(space: Space, *, tune_epochs: int) -> tuple[tuple[Task, ...], int]:
       (0,) * len(space.edges), (0,) * num_choices, 0
     )
   rounds: list[tuple[int, Phase]] = [
-    (epoch, "operation") for epoch in schedule.op_epochs
+    *((epoch, "operation") for epoch in schedule.op_epochs),
+    *((epoch, "topology") for epoch in schedule.edge_epochs),
   ]
-  rounds += [(epoch, "topology") for epoch in schedule.edge_epochs]
   made = tuple(
     Task(epoch, cell_type, phase)
     for epoch, phase in rounds
