@@ -9,8 +9,7 @@ Source: UNAS, Sec. 5, latency of sampled networks; SPEC 3.9, "surrogate g".
 """
 
 import functools
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -19,10 +18,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas.nets import cell as cells
-from jnas.nets import graph, heads, macro
-from jnas.ops import Settings
+from jnas.nets import graph, heads, macro, timed
+from jnas.ops import Settings, Shape
+from jnas.ops import base as ops_base
 from jnas.spaces import Space
-from jnas.types import Array, PyTree
+from jnas.types import Array, CellWeights, PyTree
 
 # The connection that a slot takes: node that is read, name of the operation.
 Candidate = tuple[int, str]
@@ -110,31 +110,27 @@ class IndexedNet(NamedTuple):
     Args:
       images: `[B, H, W, channels]`, of which only the shape is used.
     """
-    filler = _Filler(np.random.default_rng(0))
-    variables: dict[str, PyTree] = {}
     stem = self._stem()
-    variables["stem"] = filler.init(stem, images)
-    before_last, last = filler.shape(stem, variables["stem"], images)
+    variables: dict[str, PyTree] = {
+      "stem": timed.fill(stem, images, train=False)
+    }
+    before_last, last = _output(stem, variables["stem"], images)
     for position, plan in enumerate(self.plan.cells):
       entry = _Entry(plan, self.settings)
-      entered = filler.init(entry, before_last, last)
-      inputs = filler.shape(entry, entered, before_last, last)
-      batch, height, width, channels = inputs[0].shape
-      stride = plan.stride
-      after = (batch, height // stride, width // stride, channels)
-      cell = {"entry": entered}
+      cell = {"entry": timed.fill(entry, before_last, last, train=False)}
+      inputs = _output(entry, cell["entry"], before_last, last)
+      after = _shape_after(inputs[0], plan.stride)
       for source, name in _candidates(self.slots[plan.cell_type]):
         is_input = source < len(inputs)
         x = jnp.zeros((1, *(inputs[source].shape if is_input else after)))
-        module = _build(
-          name, channels, stride if is_input else 1, self.settings
-        )
-        cell[_key((source, name))] = filler.init(module, x)
+        stride = plan.stride if is_input else 1
+        module = build_op(name, after[-1], stride, self.settings)
+        cell[_key((source, name))] = timed.fill(module, x, train=False)
       variables[f"cell_{position}"] = cell
-      features = channels * len(self.concat)
+      features = after[-1] * len(self.concat)
       before_last, last = last, jnp.zeros((*after[:3], features))
     pooled = jnp.zeros((len(images), last.shape[-1]))
-    variables["classifier"] = filler.init(self._classifier(), pooled)
+    variables["classifier"] = timed.fill(self._classifier(), pooled)
     return variables
 
   def apply(
@@ -180,9 +176,7 @@ class IndexedNet(NamedTuple):
     entry = _Entry(plan, self.settings)
     nodes = entry.apply(variables["entry"], before_last, last, train=False)
     num_inputs, position = len(nodes), 0
-    batch, height, width, channels = nodes[0].shape
-    stride = plan.stride
-    shape = (batch, height // stride, width // stride, channels)
+    shape = _shape_after(nodes[0], plan.stride)
 
     def nothing() -> Array:
       return jnp.zeros(shape, last.dtype)
@@ -194,8 +188,8 @@ class IndexedNet(NamedTuple):
           functools.partial(
             _operate,
             name,
-            channels,
-            stride if source < num_inputs else 1,
+            shape[-1],
+            plan.stride if source < num_inputs else 1,
             self.settings,
             variables[_key((source, name))],
             nodes[source],
@@ -229,42 +223,6 @@ class _Entry(nn.Module):
     return cells.preprocess(self.plan, self.settings, before_last, last, train)
 
 
-class _Filler:
-  """Variables by their shapes, without compiling their initialisers."""
-
-  def __init__(self, generator: np.random.Generator) -> None:
-    self._generator = generator
-
-  def init(self, module: nn.Module, *args: Array) -> PyTree:
-    """Variables of a module for arguments like these."""
-    options = _options(module)
-    shapes = jax.eval_shape(
-      lambda: module.init(jax.random.key(0), *args, **options)
-    )
-    return jax.tree_util.tree_map_with_path(self._fill, shapes)
-
-  def shape(self, module: nn.Module, variables: PyTree, *args: Array) -> Any:
-    """Zeros like the output of a module."""
-    options = _options(module)
-    shapes = jax.eval_shape(
-      lambda: module.apply(variables, *args, **options)
-    )
-    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-
-  def _fill(self, path: Any, leaf: jax.ShapeDtypeStruct) -> np.ndarray:
-    name = path[-1].key
-    if name in ("var", "scale"):
-      return np.ones(leaf.shape, leaf.dtype)
-    if name in ("mean", "bias"):
-      return np.zeros(leaf.shape, leaf.dtype)
-    values = self._generator.normal(size=leaf.shape)
-    return (values / math.prod(leaf.shape[:-1]) ** 0.5).astype(leaf.dtype)
-
-
-def _options(module: nn.Module) -> dict[str, Any]:
-  return {} if isinstance(module, heads.Classifier) else {"train": False}
-
-
 def _candidates(slots: Slots) -> list[Candidate]:
   """Every candidate of a cell, once."""
   return list(
@@ -282,9 +240,21 @@ def _key(candidate: Candidate) -> str:
   return f"{graph.node_name(source)}/{name}"
 
 
-def _build(
+def _shape_after(x: Array, stride: int) -> tuple[int, ...]:
+  batch, height, width, channels = x.shape
+  return batch, height // stride, width // stride, channels
+
+
+def _output(module: nn.Module, variables: PyTree, *args: Array) -> Any:
+  """Zeros like the output of a module."""
+  shapes = jax.eval_shape(lambda: module.apply(variables, *args, train=False))
+  return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+
+
+def build_op(
   name: str, features: int, stride: int, settings: Settings
 ) -> nn.Module:
+  """The module of an operation on one edge."""
   return graph.lookup(name).build(
     features=features, stride=stride, targets=1, settings=settings
   )
@@ -301,9 +271,71 @@ def _operate(
   x: Array,
 ) -> Array:
   """What an operation makes of `[B, H, W, C]`."""
-  module = _build(name, features, stride, settings)
+  module = build_op(name, features, stride, settings)
   rngs = {"noise": jax.random.key(0)}
   return module.apply(variables, x[None], train=False, rngs=rngs)[0]
+
+
+def build(
+  space: Space, plan: macro.MacroPlan, settings: Settings, *, every_edge: bool
+) -> timed.Indexed:
+  """The program of a space's cells.
+
+  Args:
+    space: the search space.
+    plan: stem, cells and classes.
+    settings: of the operations.
+    every_edge: whether an architecture uses every edge, once at most; if not,
+      as many connections a node as a derived cell keeps.
+  """
+  layout = edge_slots if every_edge else free_slots
+  slots = {name: layout(space, name) for name in space.cell_types}
+  net = IndexedNet(slots, space.concat, plan, settings)
+
+  def index(weights: CellWeights) -> dict[str, np.ndarray]:
+    return {
+      name: indices(np.asarray(weights[name]), space, name, slots[name])
+      for name in space.cell_types
+    }
+
+  return timed.Indexed(net.init, net.apply, index)
+
+
+def layers(
+  space: Space,
+  plan: macro.MacroPlan,
+  settings: Settings,
+  shapes: Sequence[Shape],
+) -> list[timed.TimedLayer]:
+  """Every cell's operations on every edge, to be timed alone.
+
+  Args:
+    space: the search space.
+    plan: stem, cells and classes.
+    settings: of the operations.
+    shapes: what the operations of each cell read.
+  """
+  found = []
+  for cell, before in zip(plan.cells, shapes, strict=True):
+    after = ops_base.strided(before, cell.stride)
+
+    def timed_op(name, source, cell=cell, before=before, after=after):
+      is_input = source < space.num_inputs
+      stride, shape = (cell.stride, before) if is_input else (1, after)
+      op = graph.lookup(name)
+      if op.is_zero or (op.is_identity and stride == 1):
+        return None
+      module = build_op(name, cell.features, stride, settings)
+      return timed.TimedOp((name, stride, shape), module, shape)
+
+    rows = tuple(
+      tuple(timed_op(name, source) for name in names)
+      for names, (source, _) in zip(
+        space.ops[cell.cell_type], space.edges, strict=True
+      )
+    )
+    found.append(timed.TimedLayer(cell.cell_type, 0, rows))
+  return found
 
 
 def _by_edge(
