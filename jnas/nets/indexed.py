@@ -146,8 +146,8 @@ class IndexedNet(NamedTuple):
     Returns:
       `[B, classes]` logits.
     """
-    before_last, last = self._stem().apply(
-      variables["stem"], images, train=False
+    before_last, last = _run(
+      self._stem(), variables["stem"], images, train=False
     )
     for position, plan in enumerate(self.plan.cells):
       before_last, last = (
@@ -160,8 +160,8 @@ class IndexedNet(NamedTuple):
           index[plan.cell_type],
         ),
       )
-    return self._classifier().apply(
-      variables["classifier"], heads.global_average(last)
+    return _run(
+      self._classifier(), variables["classifier"], heads.global_average(last)
     )
 
   def _cell(
@@ -174,7 +174,9 @@ class IndexedNet(NamedTuple):
   ) -> Array:
     """The output of a cell whose slots take one of their candidates each."""
     entry = _Entry(plan, self.settings)
-    nodes = entry.apply(variables["entry"], before_last, last, train=False)
+    nodes: list[Array] = _run(
+      entry, variables["entry"], before_last, last, train=False
+    )
     num_inputs, position = len(nodes), 0
     shape = _shape_after(nodes[0], plan.stride)
 
@@ -238,6 +240,10 @@ def _candidates(slots: Slots) -> list[Candidate]:
 def _key(candidate: Candidate) -> str:
   source, name = candidate
   return f"{graph.node_name(source)}/{name}"
+
+
+def _run(module: nn.Module, variables: PyTree, *args, **options) -> Any:
+  return module.apply(variables, *args, **options)
 
 
 def _shape_after(x: Array, stride: int) -> tuple[int, ...]:

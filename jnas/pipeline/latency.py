@@ -12,7 +12,7 @@ import dataclasses
 import functools
 import json
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -186,12 +186,31 @@ def show(path: str, *, as_json: bool) -> None:
   space = registry.resolve(table.space, SPACES, "space", of=Space)
   for cell_type, rows in table.operations().items():
     print(f"{cell_type}: operations timed alone, added up over the layers")
-    for edge, row in enumerate(rows):
+    for edges, names, row in _alike(rows, space.ops[cell_type]):
       parts = [
-        f"{name} {value:.3f}"
-        for name, value in zip(space.ops[cell_type][edge], row, strict=False)
+        f"{name} {value:.3f}" for name, value in zip(names, row, strict=False)
       ]
-      print(f"  {edge:2d}  {', '.join(parts)}")
+      print(f"  {edges:>5s}  {', '.join(parts)}")
+
+
+def _alike(
+  rows: np.ndarray, names: Sequence[Sequence[str]]
+) -> list[tuple[str, Sequence[str], np.ndarray]]:
+  """Neighbours with the same operations and latencies in one line."""
+  lines: list[tuple[str, Sequence[str], np.ndarray]] = []
+  first = 0
+  for edge in range(len(rows)):
+    following = edge + 1
+    if (
+      following < len(rows)
+      and names[following] == names[edge]
+      and np.array_equal(rows[following], rows[edge])
+    ):
+      continue
+    label = f"{first}" if first == edge else f"{first}-{edge}"
+    lines.append((label, names[edge], rows[edge]))
+    first = following
+  return lines
 
 
 def load(found: problem.Problem) -> methods.Latency | None:
@@ -487,7 +506,7 @@ def _draw(found: problem.Problem, number: int) -> list[CellWeights]:
   drawn = jax.jit(
     jax.vmap(lambda key: timing.sample(found.settings, arch, key, space))
   )(jax.random.split(key, number))
-  host = {name: np.asarray(value) for name, value in drawn.items()}
+  host = jax.device_get(drawn)
   return [
     {name: value[index] for name, value in host.items()}
     for index in range(number)
