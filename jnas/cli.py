@@ -106,6 +106,7 @@ def _commands() -> dict[str, Callable[[list[str]], None]]:
     "genotype": _genotype,
     "benchmark": _benchmark,
     "claims": _claims,
+    "latency": _latency,
     "list": _list,
   }
 
@@ -249,6 +250,56 @@ def _bench(arguments: list[str]) -> None:
   else:
     for name, value in result.items():
       print(f"{name:20s} {_pretty(name, value)}")
+
+
+def _latency(arguments: list[str]) -> None:
+  """Builds or shows a table of latencies, or times a genotype's network."""
+  if arguments[:1] == ["show"]:
+    parser = options_lib.Parser(prog="jnas latency", allow_abbrev=False)
+    parser.add_argument("what")
+    parser.add_argument("table", help="file of `jnas latency build`")
+    options_lib.add_json(parser)
+    options = parser.parse_args(arguments)
+    from jnas.pipeline import latency
+
+    latency.show(options.table, as_json=options.json)
+    return
+  parser = options_lib.config_parser("latency", _latency.__doc__, workdir=False)
+  parser.add_argument("what", choices=("build", "show", "measure"))
+  parser.add_argument("--out", help="file to write, for `build`")
+  parser.add_argument(
+    "--genotype", help="file, text or published name, for `measure`"
+  )
+  for name, value, text in (
+    ("batch-size", 32, "images in a batch"),
+    ("samples", 10_000, "sampled networks that the linear model is fitted on"),
+    ("repeats", 10, "timed runs of each program"),
+    ("compiled", 6, "networks compiled for themselves, to correct and judge"),
+  ):
+    help_text = f"{text} (default {value})"
+    parser.add_argument(f"--{name}", type=int, default=value, help=help_text)
+  options_lib.add_json(parser)
+  options, config = options_lib.read_config(parser, arguments)
+  _prepare_jax()
+  from jnas import genotype as genotypes
+  from jnas.pipeline import latency
+
+  effort = latency.Effort(
+    options.batch_size, options.samples, options.repeats, options.compiled
+  )
+  if options.what == "build":
+    if options.out is None:
+      raise ValueError("--out is missing: give the file to write")
+    latency.build(config, options.out, effort)
+    latency.show(options.out, as_json=options.json)
+    return
+  if options.genotype is None:
+    raise ValueError("--genotype is missing: what is to be timed")
+  timing = latency.measure(config, genotypes.parse(options.genotype), effort)
+  if options.json:
+    print(json.dumps(timing._asdict()))
+  else:
+    print(f"{timing.median_ms:.3f} ms, quartiles {timing.spread_ms:.3f} apart")
 
 
 def _genotype(arguments: list[str]) -> None:

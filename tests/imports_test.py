@@ -17,6 +17,7 @@ ALLOWED = {
   "ops": BASIC | {"native"},
   "spaces": BASIC,
   "data": BASIC,
+  "latency": BASIC,
   "nets": BASIC | {"ops", "spaces", "functional"},
   "methods": BASIC | {"spaces", "functional"},
   "selection": BASIC | {"spaces", "functional"},

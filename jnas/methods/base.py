@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.functional import derive
+from jnas.functional import derive, surrogate
 from jnas.spaces import NONE, Space
 from jnas.types import ArchParams, Array, CellWeights, PRNGKey, Progress, PyTree
 
@@ -32,6 +32,39 @@ class Sizes(NamedTuple):
   edges: Mapping[str, np.ndarray]
 
 
+class Latency(NamedTuple):
+  """How long the derived network of an architecture takes, in milliseconds.
+
+  Attributes:
+    surrogate: of mixing weights, discrete or relaxed; regressed on networks
+      timed whole.
+    table: of discrete weights: operations timed alone, added up.
+  """
+
+  surrogate: surrogate.LinearModel
+  table: surrogate.LinearModel
+
+
+class Timing(NamedTuple):
+  """What a method that minimises latency tells those who measure it.
+
+  Attributes:
+    table: `(settings) -> path` of the latency table, "" for no latency.
+    measures: `(settings) -> bool`, whether each architecture that is drawn is
+      timed on the device, instead of being looked up.
+    every_edge: `(settings) -> bool`, whether what it draws uses every edge.
+    sample: `(settings, arch, key, space) -> CellWeights`, the discrete
+      architecture whose latency `arch_objective` will want with the same key.
+    remember: `(memory, milliseconds) -> memory` with its measured latency.
+  """
+
+  table: Callable[[Any], str]
+  measures: Callable[[Any], bool]
+  every_edge: Callable[[Any], bool]
+  sample: Callable[[Any, ArchParams, PRNGKey, Space], CellWeights]
+  remember: Callable[[PyTree, Array], PyTree]
+
+
 class Context(NamedTuple):
   """What a method knows besides its settings and parameters.
 
@@ -45,6 +78,7 @@ class Context(NamedTuple):
       supernet; static.
     sizes: of the network that will be derived; static.
     batch_size: images in a batch, over all devices; static.
+    latency: of the derived network; None where the method asks for none.
   """
 
   space: Space
@@ -53,6 +87,7 @@ class Context(NamedTuple):
   resources: Mapping[str, np.ndarray]
   sizes: Sizes
   batch_size: int
+  latency: Latency | None = None
 
 
 class Losses(NamedTuple):
@@ -150,6 +185,7 @@ class Method(NamedTuple):
       otherwise than the paper; `--preset authors`.
     needs: what the method asks of a space; raises ValueError for one that it
       cannot search.
+    timing: how it has latencies measured; None where it minimises none.
   """
 
   settings: type
@@ -171,6 +207,7 @@ class Method(NamedTuple):
   trains_candidates: bool = False
   authors: Mapping[str, Any] = {}
   needs: Callable[[Space], None] | None = None
+  timing: Timing | None = None
 
 
 def objective(

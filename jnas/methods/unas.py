@@ -16,8 +16,9 @@ from jnas.functional import (
   estimators,
   factorized,
   objectives,
+  surrogate,
 )
-from jnas.methods import base
+from jnas.methods import base, unas_latency
 from jnas.spaces import Space
 from jnas.types import ArchParams, Array, CellWeights, PRNGKey, PyTree
 
@@ -46,6 +47,15 @@ class Settings:
     weight_sample: whether weights are trained under "discrete" or "relaxed"
       samples.
     baseline_decay: of REINFORCE's moving average of past losses.
+    latency_table: file of `jnas latency build`; "" for no latency loss.
+    latency_target: milliseconds that cost nothing; 10 in UNAS.
+    latency_weight: of each millisecond above; 0.1 in UNAS.
+    latency_ramp: steps of the architecture in which that weight grows from 0;
+      0 to begin with all of it.
+    latency_measure: what the latency of a drawn architecture is: looked up in
+      the "table", or timed on the "device" before each step.
+    latency_estimator: of its gradient: "relax", or the surrogate's own through
+      "gumbel_softmax", which sees no measurement.
   """
 
   cell: Literal["factorized", "edges"] = "factorized"
@@ -64,12 +74,25 @@ class Settings:
   allow_joint_gap: bool = False
   weight_sample: Literal["discrete", "relaxed"] = "discrete"
   baseline_decay: float = 0.9
+  latency_table: str = ""
+  latency_target: float = 10.0
+  latency_weight: float = 0.1
+  latency_ramp: int = 30_000
+  latency_measure: Literal["table", "device"] = "table"
+  latency_estimator: Literal["relax", "gumbel_softmax"] = "relax"
 
   def __post_init__(self):
     """Refuses settings without meaning."""
     if not self.temperature > 0:
       raise ValueError(f"temperature {self.temperature}: must be above 0")
-    for name in ("softening", "gap_weight", "duplicate_weight"):
+    for name in (
+      "softening",
+      "gap_weight",
+      "duplicate_weight",
+      "latency_target",
+      "latency_weight",
+      "latency_ramp",
+    ):
       if not getattr(self, name) >= 0:
         raise ValueError(f"{name} {getattr(self, name)}: must be 0 or more")
     if not 0 <= self.baseline_decay < 1:
@@ -133,11 +156,15 @@ def init(settings: Settings, key: PRNGKey, space: Space) -> ArchParams:
 
 
 def init_memory(settings: Settings, space: Space) -> PyTree:
-  """REINFORCE's average of past losses, and whether there were any."""
+  """What REINFORCE and the latency loss remember."""
   del space
-  if settings.estimator != "reinforce":
-    return {}
-  return {"baseline": jnp.zeros(()), "has_baseline": jnp.zeros((), bool)}
+  memory: dict[str, Array] = {}
+  if settings.estimator == "reinforce":
+    memory["baseline"] = jnp.zeros(())
+    memory["has_baseline"] = jnp.zeros((), bool)
+  if settings.latency_table:
+    memory |= unas_latency.init_memory()
+  return memory
 
 
 def mix(
@@ -183,18 +210,45 @@ def arch_objective(
 ) -> tuple[Array, PyTree]:
   """Scalar whose gradient estimates that of the expected loss.
 
-  Source: UNAS, Eqs. (3), (4) and (8); Sec. 4.1 for the penalty.
+  Source: UNAS, Eqs. (3) to (5) and (8); Sec. 4.1 for the penalty.
 
   Args:
     settings: the method's.
     arch: logits.
     key: consumed.
-    context: space, memory and batch size.
+    context: space, memory, latency and batch size.
     losses: of the network on a training and a validation batch.
 
   Returns:
-    `[]` the surrogate, and the moving baseline.
+    `[]` the surrogate, and what is remembered.
   """
+  value, memory = _loss_objective(settings, arch, key, context, losses)
+  if not settings.latency_table:
+    return value, memory
+  latency, memory = unas_latency.loss(
+    settings,
+    key,
+    _choices(settings, arch, context.space),
+    context._replace(memory=memory),
+  )
+  return value + latency, memory
+
+
+def latency_sample(
+  settings: Settings, arch: ArchParams, key: PRNGKey, space: Space
+) -> CellWeights:
+  """The architecture whose latency `arch_objective` wants with this key."""
+  return unas_latency.sample(key, _choices(settings, arch, space))
+
+
+def _loss_objective(
+  settings: Settings,
+  arch: ArchParams,
+  key: PRNGKey,
+  context: base.Context,
+  losses: base.Losses,
+) -> tuple[Array, PyTree]:
+  """The part of `arch_objective` that is differentiable in the weights."""
 
   def loss_fn(selectors: Any) -> Array:
     weights = _weights(settings, selectors)
@@ -216,11 +270,11 @@ def arch_objective(
     )[0], context.memory
   if settings.estimator == "reinforce":
     return _reinforce(settings, phi, key, loss_fn, context, common)
-  surrogate = {
+  pathwise = {
     "gumbel_softmax": estimators.gs_surrogate,
     "straight_through": estimators.straight_through_surrogate,
   }[settings.estimator]
-  value, _ = surrogate(phi, key, loss_fn, settings.temperature, **common)
+  value, _ = pathwise(phi, key, loss_fn, settings.temperature, **common)
   return value, context.memory
 
 
@@ -261,7 +315,8 @@ def report(
 ) -> dict[str, Array]:
   """Nodes whose two pairs are the same, and the probability of the best cell.
 
-  The probability is that of its likeliest choices, the mean over the factors.
+  With a latency loss also the latency that is predicted for that cell. The
+  probability is that of its likeliest choices, the mean over the factors.
   """
   largest = [
     jnp.mean(jnp.max(leaf, axis=-1))
@@ -274,6 +329,10 @@ def report(
     chosen = jax.tree.map(_strongest, arch, _mask(settings, context.space))
     found["duplicates"] = sum(
       (factorized.duplicates(cell) for cell in chosen.values()), jnp.zeros(())
+    )
+  if context.latency is not None:
+    found["latency_ms"] = surrogate.predict(
+      context.latency.surrogate, decide(settings, arch, context)
     )
   return found
 
@@ -298,6 +357,7 @@ def _reinforce(
   # The average begins with the first loss, not with 0.
   first = jax.lax.stop_gradient(jnp.mean(drawn))
   return value, {
+    **memory,
     "baseline": jnp.where(memory["has_baseline"], moved, first),
     "has_baseline": jnp.ones((), bool),
   }
@@ -365,6 +425,16 @@ def _mask(settings: Settings, space: Space) -> PyTree:
   return {name: mask for name in space.cell_types}
 
 
+def _choices(
+  settings: Settings, arch: ArchParams, space: Space
+) -> unas_latency.Choices:
+  return unas_latency.Choices(
+    phi=_phi(settings, arch),
+    mask=_mask(settings, space),
+    weights=lambda selectors: _weights(settings, selectors),
+  )
+
+
 def _samples(settings: Settings, context: base.Context) -> int | None:
   return context.batch_size if settings.per_example else None
 
@@ -398,6 +468,13 @@ UNAS = base.Method(
   transit=transit,
   report=report,
   same_sample=True,
+  timing=base.Timing(
+    table=lambda settings: settings.latency_table,
+    measures=lambda settings: settings.latency_measure == "device",
+    every_edge=lambda settings: settings.cell == "edges",
+    sample=latency_sample,
+    remember=unas_latency.remember,
+  ),
   authors={
     "method.settings.gap": "per_example",
     "method.settings.per_example": True,

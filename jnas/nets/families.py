@@ -14,12 +14,14 @@ from jnas.nets import (
   count,
   derived,
   heads,
+  indexed,
   macro,
   nasbench201,
   nasbench201_derived,
   nasbench201_plan,
   nasbench201_supernet,
   supernet,
+  timed,
 )
 from jnas.nets.options import Options
 from jnas.ops import Settings, Shape
@@ -45,6 +47,9 @@ class Family(NamedTuple):
     count_supernet: `(space, plan, size, image_channels, options) -> Count`.
     cell_shapes: `(plan, height, width) -> [Shape]`, what each cell's
       operations read.
+    indexed: `(space, plan, settings, every_edge) -> timed.Indexed`, one
+      program for every architecture; None where there is none.
+    timed_layers: `(space, plan, settings, height, width) -> [TimedLayer]`.
   """
 
   num_inputs: int
@@ -59,6 +64,8 @@ class Family(NamedTuple):
   count_derived: Callable[[Genotype, Any, int, int, Settings], count.Count]
   count_supernet: Callable[[Space, Any, int, int, Options], count.Count]
   cell_shapes: Callable[[Any, int, int], list[Shape]]
+  indexed: Callable[[Space, Any, Settings, bool], timed.Indexed] | None = None
+  timed_layers: Callable[..., list[timed.TimedLayer]] | None = None
 
 
 def of(space: Space) -> Family:
@@ -110,6 +117,12 @@ DARTS = Family(
     )
   ),
   cell_shapes=_darts_shapes,
+  indexed=lambda space, plan, settings, every_edge: indexed.build(
+    space, plan, settings, every_edge=every_edge
+  ),
+  timed_layers=lambda space, plan, settings, height, width: indexed.layers(
+    space, plan, settings, _darts_shapes(plan, height, width)
+  ),
 )
 
 

@@ -12,7 +12,7 @@ from jnas.data import loader
 from jnas.data.base import Dataset
 from jnas.nets import supernet
 from jnas.ops import draws
-from jnas.pipeline import problem, stage
+from jnas.pipeline import latency, problem, stage
 from jnas.training import keys, metrics, optim, steps
 from jnas.training.keys import Purpose
 from jnas.training.state import SearchState
@@ -82,6 +82,7 @@ def make(found: problem.Problem, dataset: Dataset) -> steps.Search:
     batch_size=config.batch_size,
     resources=problem.resources(found),
     sizes=problem.sizes(found),
+    latency=latency.load(found),
   )
 
 

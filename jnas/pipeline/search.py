@@ -23,6 +23,7 @@ from jnas.pipeline import (
   display,
   epochs,
   folder,
+  latency,
   problem,
   progressive,
   records,
@@ -68,6 +69,7 @@ def run(config: configs.Config, workdir: str | pathlib.Path) -> SearchResult:
   folder.check_searchable(run_folder)
   found = problem.prepare(config)
   progressive.check(found)
+  latency.check(found)
   problem.check_devices(config)
   dataset = problem.load_data(found)
   run_folder.create()
@@ -223,6 +225,8 @@ def _train(
     search, base_key, state, train.first()
   )
 
+  timer = latency.timer(found, search, base_key)
+
   def batches(epoch: int, start: int) -> Iterator[tuple[Any, Any, bool]]:
     moves_arch = programs.arch_step is not None and epoch >= config.arch_warmup
     train_order, valid_order = orders(
@@ -238,6 +242,8 @@ def _train(
   def advance(state: SearchState, given: Any) -> tuple[SearchState, jax.Array]:
     train_batch, valid_batch, moves_arch = given
     if moves_arch and programs.arch_step is not None:
+      if timer is not None:
+        state = timer(state)
       state = programs.arch_step(state, (train_batch, valid_batch))
     return programs.weight_step(state, train_batch)
 

@@ -29,6 +29,7 @@ class Purpose(enum.IntEnum):
   ARCH_INIT = 12
   SELECT = 13
   TRIAL_ORDER = 14
+  LATENCY = 15
 
 
 class Stage(enum.IntEnum):

@@ -59,6 +59,7 @@ class Search(NamedTuple):
     batch_size: images in a batch, over all devices.
     resources: of `methods.Context`.
     sizes: of `methods.Context`.
+    latency: of `methods.Context`.
   """
 
   net: Any
@@ -84,6 +85,7 @@ class Search(NamedTuple):
   batch_size: int
   resources: Mapping[str, np.ndarray]
   sizes: methods.Sizes
+  latency: methods.Latency | None = None
 
   @property
   def is_joint(self) -> bool:
@@ -112,6 +114,7 @@ class Search(NamedTuple):
       resources=self.resources,
       sizes=self.sizes,
       batch_size=self.batch_size,
+      latency=self.latency,
     )
 
   def transit(
@@ -188,7 +191,7 @@ def make_arch_step(
     valid = _augmented(search, key, valid_batch, Purpose.VALID_AUGMENT)
     if search.scheme == "single_level":
       valid = train
-    mix_key = keys.key_for(key, _mix_purpose(search))
+    mix_key = arch_key(search, base_key, state.step)
 
     def logits_of(params, arch, batch, weights, purpose):
       return search.apply(
@@ -390,9 +393,11 @@ def _augmented(
   return {**batch, "images": images}
 
 
-def _mix_purpose(search: Search) -> Purpose:
-  """The draw of an architecture step: its own, or the weight step's."""
-  return Purpose.TRAIN_MIX if search.method.same_sample else Purpose.VALID_MIX
+def arch_key(search: Search, base_key: PRNGKey, step: Array) -> PRNGKey:
+  """The key that an architecture step draws with: its own, or the weights'."""
+  same = search.method.same_sample
+  purpose = Purpose.TRAIN_MIX if same else Purpose.VALID_MIX
+  return keys.key_for(jax.random.fold_in(base_key, step), purpose)
 
 
 def _move_arch(
