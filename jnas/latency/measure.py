@@ -4,13 +4,13 @@ Source: SPEC 3.9, latency of a sample: the median of 10 timed runs. UNAS's code
 has no warm-up of its own; here the first runs are not counted.
 """
 
+import importlib.metadata
 import platform
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jaxlib
 import numpy as np
 
 
@@ -63,6 +63,6 @@ def describe_device() -> dict[str, str]:
     "kind": f"{kind} ({processor})" if device.platform == "cpu" else kind,
     "driver": " ".join(device.client.platform_version.split()),
     "jax": jax.__version__,
-    "jaxlib": jaxlib.__version__,
+    "jaxlib": importlib.metadata.version("jaxlib"),
     "python": platform.python_version(),
   }

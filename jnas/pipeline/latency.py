@@ -487,7 +487,7 @@ def _add(operations: Mapping[str, np.ndarray], weights: CellWeights) -> float:
   )
 
 
-def _draw(found: problem.Problem, number: int) -> list[CellWeights]:
+def _draw(found: problem.Problem, number: int) -> list[Any]:
   """Architectures from the distribution that the search begins with.
 
   Source: SPEC 3.9: sampled from the uniform phi.
