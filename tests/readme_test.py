@@ -13,7 +13,8 @@ import pytest
 
 from jnas import config, data, genotype
 from jnas.ops import Settings, Shape
-from jnas.pipeline import problem
+from jnas.pipeline import compatibility, problem
+from tests.papers import estimators_example_test
 
 README = pathlib.Path(__file__).resolve().parents[1] / "README.md"
 BLOCK = re.compile(r"```python\n# (my_lab/\w+\.py)\n(.*?)```", re.DOTALL)
@@ -53,6 +54,14 @@ def test_examples_are_short():
   ]
   for name, text in blocks:
     assert len(text.splitlines()) < LONGEST, name
+
+
+def test_combinations_are_those_of_the_tables():
+  assert compatibility.table() in README.read_text(encoding="utf-8")
+
+
+def test_the_estimators_example_is_the_one_that_is_tested():
+  assert estimators_example_test.EXAMPLE in README.read_text(encoding="utf-8")
 
 
 def test_data_of_a_function(my_lab):
