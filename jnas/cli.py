@@ -214,7 +214,7 @@ def _plan(arguments: list[str]) -> None:
 def _bench(arguments: list[str]) -> None:
   """Step time, compile time and memory of a config's steps."""
   parser = options_lib.config_parser("bench", _bench.__doc__, workdir=False)
-  parser.add_argument("what", choices=("step", "evaluate"))
+  parser.add_argument("what", choices=("step", "select", "evaluate"))
   parser.add_argument(
     "--repeats", type=int, default=5, help="timed runs (default 5)"
   )
@@ -223,9 +223,13 @@ def _bench(arguments: list[str]) -> None:
   if options.repeats < 1:
     raise ValueError(f"--repeats is {options.repeats}; it must be at least 1")
   _prepare_jax()
-  from jnas.pipeline import bench
+  from jnas.pipeline import bench, bench_select
 
-  measure = {"step": bench.run_step, "evaluate": bench.run_evaluate}
+  measure = {
+    "step": bench.run_step,
+    "select": bench_select.run,
+    "evaluate": bench.run_evaluate,
+  }
   result = measure[options.what](config, repeats=options.repeats)
   if options.json:
     print(json.dumps(result))
