@@ -70,7 +70,7 @@ def run(config: configs.Config, *, repeats: int) -> dict[str, Any]:
   compile_s, peak_bytes = 0.0, 0
   for name in found.space.cell_types:
     began = time.perf_counter()
-    scorer, call = select.make_scorer(found, search, state, valid, (name,))
+    scorer, call = scoring.make_scorer(found, search, state, valid, (name,))
     compile_s += time.perf_counter() - began
     peak_bytes = max(peak_bytes, stage.peak_bytes(call))
     for share in _SHARES:

@@ -22,6 +22,7 @@ from jnas.pipeline import (
   display,
   epochs,
   folder,
+  inside,
   problem,
   progressive,
   records,
@@ -198,6 +199,8 @@ def _train(
     search, base_key, state, train.first()
   )
 
+  decide_inside = inside.make(found, search, programs, state, valid)
+
   def batches(epoch: int, start: int) -> Iterator[tuple[Any, Any, bool]]:
     moves_arch = programs.arch_step is not None and epoch >= config.arch_warmup
     train_order, valid_order = orders(
@@ -221,6 +224,8 @@ def _train(
   ) -> tuple[SearchState, dict[str, Any]]:
     record = records.train_record(found, state, epoch)
     memory = programs.after_epoch(state.arch, state.memory, state.step - 1)
+    if decide_inside is not None:
+      memory = decide_inside(state, memory)
     state = state._replace(memory=memory)
     last = epoch == config.epochs - 1
     if last or (epoch + 1) % config.valid_every == 0:
