@@ -8,6 +8,7 @@ network, but for operations that draw.
 Source: DESIGN.md, section 4, "A zero weight saves nothing under jit".
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -66,7 +67,8 @@ def unused(net: Any, used: CellWeights) -> Any:
       return next_fun(*args, **kwargs)
     if type(module) is cell.Cell and module.options == Options():
       plan, stride = module.plan, module.plan.stride
-      inputs = cell.preprocess(plan, module.settings, *inputs, train)
+      before_last, last = inputs
+      inputs = cell.preprocess(plan, module.settings, before_last, last, train)
     elif type(module) is nasbench201_layers.BenchCell:
       plan, stride = net.plan.cells[_index(module)], 1
     else:
@@ -184,7 +186,7 @@ def _edge(
     return jnp.zeros(*_shape(terms[0]))
 
   def mixed() -> Array:
-    return sum((term() for term in terms[1:]), terms[0]())
+    return functools.reduce(jnp.add, (term() for term in terms))
 
   alone = jnp.where(count == 1, 1 + jnp.argmax(used_k), 1 + len(terms))
   branch = jnp.where(count == 0, 0, alone)

@@ -51,9 +51,7 @@ def make_scorer(
   num_images = valid.data.labels.shape[0]
   base_key = keys.base(found.config.seed, Stage.SELECT)
   order = trials.order(
-    keys.key_for(
-      keys.base(found.config.seed, Stage.SELECT), Purpose.TRIAL_ORDER
-    ),
+    keys.key_for(base_key, Purpose.TRIAL_ORDER),
     num_images,
     min(config.batch_size, num_images),
   )
