@@ -102,6 +102,7 @@ def _commands() -> dict[str, Callable[[list[str]], None]]:
     "report": _report,
     "plan": _plan,
     "bench": _bench,
+    "analyze": _analyze,
     "genotype": _genotype,
     "list": _list,
   }
@@ -236,6 +237,44 @@ def _bench(arguments: list[str]) -> None:
   else:
     for name, value in result.items():
       print(f"{name:20s} {_pretty(name, value)}")
+
+
+def _analyze(arguments: list[str]) -> None:
+  """What PT says of supernets, measured on a run's: strength, skip, shuffle."""
+  parser = options_lib.Parser(prog="jnas analyze", description=_analyze.__doc__)
+  parser.add_argument("what", choices=("strength", "skip", "shuffle"))
+  parser.add_argument("workdir", help="run folder with a finished search")
+  parser.add_argument(
+    "--edges",
+    type=int,
+    default=2,
+    help="edges of each cell type for `strength`; 0 for all (default 2)",
+  )
+  parser.add_argument(
+    "--epochs",
+    type=int,
+    default=5,
+    help="tuning after each discretisation for `strength` (default 5)",
+  )
+  parser.add_argument(
+    "--draws", type=int, default=4, help="of `shuffle` (default 4)"
+  )
+  options = parser.parse_args(arguments)
+  for name, least in (("edges", 0), ("epochs", 0), ("draws", 1)):
+    value = getattr(options, name)
+    if value < least:
+      raise ValueError(f"--{name} is {value}; it must be at least {least}")
+  _prepare_jax()
+  from jnas.pipeline import analysis
+
+  result = analysis.run(
+    options.what,
+    pathlib.Path(options.workdir),
+    edges=options.edges,
+    epochs=options.epochs,
+    draws=options.draws,
+  )
+  print(json.dumps(result))
 
 
 def _genotype(arguments: list[str]) -> None:
