@@ -103,6 +103,7 @@ def _commands() -> dict[str, Callable[[list[str]], None]]:
     "report": _report,
     "plan": _plan,
     "bench": _bench,
+    "analyze": _analyze,
     "genotype": _genotype,
     "benchmark": _benchmark,
     "claims": _claims,
@@ -216,7 +217,7 @@ def _plan(arguments: list[str]) -> None:
 def _bench(arguments: list[str]) -> None:
   """Step time, compile time and memory of a config's steps."""
   parser = options_lib.config_parser("bench", _bench.__doc__, workdir=False)
-  parser.add_argument("what", choices=("step", "evaluate"))
+  parser.add_argument("what", choices=("step", "select", "evaluate"))
   parser.add_argument(
     "--repeats", type=int, default=5, help="timed runs (default 5)"
   )
@@ -232,7 +233,7 @@ def _bench(arguments: list[str]) -> None:
   if options.repeats < 1:
     raise ValueError(f"--repeats is {options.repeats}; it must be at least 1")
   _prepare_jax()
-  from jnas.pipeline import bench, compare
+  from jnas.pipeline import bench, bench_select, compare
 
   if options.compare is not None:
     settings = [compare.parse(text) for text in options.compare]
@@ -243,7 +244,11 @@ def _bench(arguments: list[str]) -> None:
     result = compare.run(options.what, settings, given, rounds=options.repeats)
     print(json.dumps(result) if options.json else compare.describe(result))
     return
-  measure = {"step": bench.run_step, "evaluate": bench.run_evaluate}
+  measure = {
+    "step": bench.run_step,
+    "select": bench_select.run,
+    "evaluate": bench.run_evaluate,
+  }
   result = measure[options.what](config, repeats=options.repeats)
   if options.json:
     print(json.dumps(result))
@@ -300,6 +305,44 @@ def _latency(arguments: list[str]) -> None:
     print(json.dumps(timing._asdict()))
   else:
     print(f"{timing.median_ms:.3f} ms, quartiles {timing.spread_ms:.3f} apart")
+
+
+def _analyze(arguments: list[str]) -> None:
+  """What PT says of supernets, measured on a run's: strength, skip, shuffle."""
+  parser = options_lib.Parser(prog="jnas analyze", description=_analyze.__doc__)
+  parser.add_argument("what", choices=("strength", "skip", "shuffle"))
+  parser.add_argument("workdir", help="run folder with a finished search")
+  parser.add_argument(
+    "--edges",
+    type=int,
+    default=2,
+    help="edges of each cell type for `strength`; 0 for all (default 2)",
+  )
+  parser.add_argument(
+    "--epochs",
+    type=int,
+    default=5,
+    help="tuning after each discretisation for `strength` (default 5)",
+  )
+  parser.add_argument(
+    "--draws", type=int, default=4, help="of `shuffle` (default 4)"
+  )
+  options = parser.parse_args(arguments)
+  for name, least in (("edges", 0), ("epochs", 0), ("draws", 1)):
+    value = getattr(options, name)
+    if value < least:
+      raise ValueError(f"--{name} is {value}; it must be at least {least}")
+  _prepare_jax()
+  from jnas.pipeline import analysis
+
+  result = analysis.run(
+    options.what,
+    pathlib.Path(options.workdir),
+    edges=options.edges,
+    epochs=options.epochs,
+    draws=options.draws,
+  )
+  print(json.dumps(result))
 
 
 def _genotype(arguments: list[str]) -> None:

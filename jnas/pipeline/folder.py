@@ -62,9 +62,9 @@ class RunFolder:
   @property
   def search_genotype(self) -> pathlib.Path:
     """File of what the search derives by itself."""
-    if self.config.selection.name == "none":
-      return self.genotype
-    return self.search / "genotype.json"
+    if configs.selects_after(self.config):
+      return self.search / "genotype.json"
+    return self.genotype
 
   def create(self) -> None:
     """Makes the folder and writes config.json, unless it is there.
@@ -179,7 +179,7 @@ def load_genotype(run: RunFolder) -> genotypes.Genotype:
     FileNotFoundError: if there is none yet.
   """
   if not run.genotype.exists():
-    stage = "search" if run.config.selection.name == "none" else "select"
+    stage = "select" if configs.selects_after(run.config) else "search"
     raise FileNotFoundError(
       f"no genotype in {str(run.path)!r}: run `jnas {stage}` first, or give "
       "one with --genotype"

@@ -26,7 +26,7 @@ def run(config: configs.Config, workdir: str | pathlib.Path) -> pathlib.Path:
   problem.check_evaluate(found)
   select.check(found)
   search.run(config, workdir)
-  if config.selection.name != "none":
+  if configs.selects_after(config):
     select.run(config, workdir)
   result = evaluate.run(config, workdir)
   path = page.write(pathlib.Path(workdir))

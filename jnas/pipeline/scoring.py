@@ -1,15 +1,18 @@
 """Scores of candidates: what the supernet is worth under each of them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jnas.data import loader
+from jnas.pipeline import problem, stage
 from jnas.pipeline.journal import Journal, put
-from jnas.training import metrics, trials
-from jnas.training.state import SelectionState
+from jnas.training import keys, metrics, steps, trials
+from jnas.training.keys import Purpose, Stage
+from jnas.training.state import SearchState, SelectionState
 
 
 class Scorer(NamedTuple):
@@ -34,6 +37,60 @@ class Scorer(NamedTuple):
   def calls(self, num_candidates: int) -> int:
     """Calls that so many candidates take, over all batches."""
     return -(-num_candidates // self.num_weights) * self.num_batches
+
+
+def make_scorer(
+  found: problem.Problem,
+  search: steps.Search,
+  state: SearchState,
+  valid: stage.Placed,
+  varied: Sequence[str],
+) -> tuple[Scorer, jax.stages.Compiled]:
+  """The compiled call of trials in which these cell types differ."""
+  config, space = found.config.selection, found.space
+  num_images = valid.data.labels.shape[0]
+  base_key = keys.base(found.config.seed, Stage.SELECT)
+  order = trials.order(
+    keys.key_for(base_key, Purpose.TRIAL_ORDER),
+    num_images,
+    min(config.batch_size, num_images),
+  )
+  placed = jax.device_put(order, state.step.sharding)
+  weights = {}
+  for name in space.cell_types:
+    lead = (config.trials_per_call,) if name in varied else ()
+    weights[name] = jnp.zeros((*lead, *space.mask(name).shape))
+  inputs = jax.device_put(
+    (
+      weights,
+      valid.data,
+      placed,
+      trials.zero_sums(config.trials_per_call),
+      jnp.zeros((), jnp.int32),
+    ),
+    state.step.sharding,
+  )
+  call = stage.compile_step(
+    f"trials ({', '.join(varied)})",
+    trials.make_trials(
+      search,
+      varied=varied,
+      batch_statistics=config.batch_statistics,
+      sharding=valid.sharding,
+    ),
+    state.params,
+    state.batch_stats,
+    *inputs,
+  )
+  scorer = Scorer(
+    call,
+    tuple(varied),
+    config.trials_per_call,
+    len(order.index),
+    valid.data,
+    placed,
+  )
+  return scorer, call
 
 
 def score(
@@ -63,15 +120,7 @@ def score(
   num_candidates = len(weights[scorer.varied[0]])
   tried = int(state.tried)
   while tried < num_candidates:
-    rows = np.arange(tried, tried + scorer.num_weights)
-    rows = np.minimum(rows, num_candidates - 1)
-    placed = jax.device_put(
-      {
-        name: value[rows] if name in scorer.varied else value
-        for name, value in weights.items()
-      },
-      state.search.step.sharding,
-    )
+    placed = _place(scorer, state.search, weights, tried, num_candidates)
     state = _call(scorer, journal, state, placed)
     means = _means(state.sums)
     last = min(tried + scorer.num_weights, num_candidates)
@@ -92,15 +141,76 @@ def score(
   return state
 
 
+def measure(
+  scorer: Scorer, net: SearchState, weights: Mapping[str, np.ndarray]
+) -> np.ndarray:
+  """`[C, 2]` accuracy and loss of the candidates, nothing written down.
+
+  Args:
+    scorer: the program.
+    net: the supernet.
+    weights: as in `score`.
+  """
+  num_candidates = len(weights[scorer.varied[0]])
+  scores = []
+  for tried in range(0, num_candidates, scorer.num_weights):
+    placed = _place(scorer, net, weights, tried, num_candidates)
+    start = jax.device_put(
+      (trials.zero_sums(scorer.num_weights), np.int32(0)), net.step.sharding
+    )
+    *_, (sums, _) = _batches(scorer, net, placed, *start)
+    scores.append(_means(sums))
+  return np.concatenate(scores)[:num_candidates]
+
+
+def _place(
+  scorer: Scorer,
+  net: SearchState,
+  weights: Mapping[str, np.ndarray],
+  tried: int,
+  num_candidates: int,
+) -> Any:
+  """The weights of the next call, the last candidate filling it up."""
+  rows = np.arange(tried, tried + scorer.num_weights)
+  rows = np.minimum(rows, num_candidates - 1)
+  return jax.device_put(
+    {
+      name: value[rows] if name in scorer.varied else value
+      for name, value in weights.items()
+    },
+    net.step.sharding,
+  )
+
+
 def _call(
   scorer: Scorer, journal: Journal, state: SelectionState, weights: Any
 ) -> SelectionState:
   """The sums of a call over the batches that are left."""
-  net, sums, batch = state.search, state.sums, state.batch
-  first = int(batch)
-  with jax.transfer_guard("disallow"):
-    for index in range(first, scorer.num_batches):
-      before = sums
+  left = scorer.num_batches - int(state.batch)
+  for sums, batch in _batches(
+    scorer, state.search, weights, state.sums, state.batch
+  ):
+    # A batch is dispatched before the one before is waited for.
+    host = jax.device_get(state.sums)
+    left -= 1
+    state = state._replace(sums=sums, batch=batch)
+    loss = host.loss[0] / max(host.count[0], 1)
+    journal.reach(journal.count + 1, float(loss))
+    if left:
+      journal.save_in_time(state)
+  return state
+
+
+def _batches(
+  scorer: Scorer,
+  net: SearchState,
+  weights: Any,
+  sums: metrics.MetricSums,
+  batch: jax.Array,
+) -> Iterator[tuple[metrics.MetricSums, jax.Array]]:
+  """The sums after each batch that is left, all of it on the devices."""
+  for _ in range(int(batch), scorer.num_batches):
+    with jax.transfer_guard("disallow"):
       sums, batch = scorer.call(
         net.params,
         net.batch_stats,
@@ -110,13 +220,7 @@ def _call(
         sums,
         batch,
       )
-      # A batch is dispatched before the one before is waited for.
-      host = jax.device_get(before)
-      loss = host.loss[0] / max(host.count[0], 1)
-      journal.reach(journal.count + 1, float(loss))
-      if index + 1 < scorer.num_batches:
-        journal.save_in_time(state._replace(sums=sums, batch=batch))
-  return state._replace(sums=sums, batch=batch)
+    yield sums, batch
 
 
 def _means(sums: metrics.MetricSums) -> np.ndarray:

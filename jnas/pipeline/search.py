@@ -23,6 +23,7 @@ from jnas.pipeline import (
   display,
   epochs,
   folder,
+  inside,
   latency,
   problem,
   progressive,
@@ -226,6 +227,7 @@ def _train(
   )
 
   timer = latency.timer(found, search, base_key)
+  decide_inside = inside.make(found, search, programs, state, valid)
 
   def batches(epoch: int, start: int) -> Iterator[tuple[Any, Any, bool]]:
     moves_arch = programs.arch_step is not None and epoch >= config.arch_warmup
@@ -252,6 +254,8 @@ def _train(
   ) -> tuple[SearchState, dict[str, Any]]:
     record = records.train_record(found, state, epoch)
     memory = programs.after_epoch(state.arch, state.memory, state.step - 1)
+    if decide_inside is not None:
+      memory = decide_inside(state, memory)
     state = state._replace(memory=memory)
     last = epoch == config.epochs - 1
     if last or (epoch + 1) % config.valid_every == 0:

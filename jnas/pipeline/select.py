@@ -6,7 +6,7 @@ Source: PT (arXiv:2108.04392), Algorithms 1 and 2; Li and Talwalkar
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -33,7 +33,6 @@ from jnas.pipeline import search as search_stage
 from jnas.pipeline.journal import Journal
 from jnas.selection import magnitude, perturbation
 from jnas.training import (
-  keys,
   memory,
   metrics,
   preemption,
@@ -41,7 +40,6 @@ from jnas.training import (
   steps,
   trials,
 )
-from jnas.training.keys import Purpose
 from jnas.training.state import SearchState, SelectionState
 
 
@@ -82,6 +80,11 @@ def run(config: configs.Config, workdir: str | pathlib.Path) -> SelectResult:
       "selection.name is 'none': the search's genotype is the result; to "
       "select, it must be 'perturbation', 'magnitude' or 'sampled'"
     )
+  if configs.selects_inside(config):
+    raise ValueError(
+      "method 'sgas' with selection 'perturbation' selects while it searches: "
+      "run `jnas search`, whose genotype is the result"
+    )
   found = problem.prepare(config)
   check(found)
   problem.search_net(found)
@@ -114,6 +117,12 @@ def check(found: problem.Problem) -> None:
       f"{config.supernet.engine!r}: Transit-cells have no mixing weights to "
       "try; supernet.engine must be 'all'"
     )
+  if config.method.name == "sgas" and config.selection.name == "magnitude":
+    raise ValueError(
+      "selection.name is 'magnitude' with method 'sgas', whose edges are "
+      "decided when its search ends; selection.name must be 'none', "
+      "'perturbation' or 'sampled'"
+    )
   if config.progressive.cells:
     raise ValueError(
       f"selection.name is {config.selection.name!r} with a search in stages: "
@@ -121,59 +130,6 @@ def check(found: problem.Problem) -> None:
       "empty"
     )
   sharding.check_batch("selection.batch_size", _batch_size(found))
-
-
-def make_scorer(
-  found: problem.Problem,
-  search: steps.Search,
-  state: SearchState,
-  valid: stage.Placed,
-  varied: Sequence[str],
-) -> tuple[scoring.Scorer, jax.stages.Compiled]:
-  """The compiled call of trials in which these cell types differ."""
-  config, space = found.config.selection, found.space
-  num_images = valid.data.labels.shape[0]
-  order = trials.order(
-    keys.key_for(tuning.base_key(found), Purpose.TRIAL_ORDER),
-    num_images,
-    min(config.batch_size, num_images),
-  )
-  placed = jax.device_put(order, state.step.sharding)
-  weights = {}
-  for name in space.cell_types:
-    lead = (config.trials_per_call,) if name in varied else ()
-    weights[name] = jnp.zeros((*lead, *space.mask(name).shape))
-  inputs = jax.device_put(
-    (
-      weights,
-      valid.data,
-      placed,
-      trials.zero_sums(config.trials_per_call),
-      jnp.zeros((), jnp.int32),
-    ),
-    state.step.sharding,
-  )
-  call = stage.compile_step(
-    f"trials ({', '.join(varied)})",
-    trials.make_trials(
-      search,
-      varied=varied,
-      batch_statistics=config.batch_statistics,
-      sharding=valid.sharding,
-    ),
-    state.params,
-    state.batch_stats,
-    *inputs,
-  )
-  scorer = scoring.Scorer(
-    call,
-    tuple(varied),
-    config.trials_per_call,
-    len(order.index),
-    valid.data,
-    placed,
-  )
-  return scorer, call
 
 
 class _Plan(NamedTuple):
@@ -257,7 +213,9 @@ def _plan_sampled(
   net: SearchState,
   valid: stage.Placed,
 ) -> _Plan:
-  scorer, call = make_scorer(found, search, net, valid, found.space.cell_types)
+  scorer, call = scoring.make_scorer(
+    found, search, net, valid, found.space.cell_types
+  )
 
   def find(journal: Journal, state: SelectionState) -> Any:
     return sampling.run(found, scorer, journal, state, tuning.base_key(found))
@@ -285,7 +243,9 @@ def _plan_decided(
   scorers = {}
   if config.name == "perturbation":
     for name in space.cell_types:
-      scorers[name], call = make_scorer(found, search, net, valid, (name,))
+      scorers[name], call = scoring.make_scorer(
+        found, search, net, valid, (name,)
+      )
       peak_bytes = max(peak_bytes, stage.peak_bytes(call))
   part = tuning.Tuning(search, settings, compiled, base_key, train, valid)
   parts = deciding.Deciding(space, config, part, scorers)

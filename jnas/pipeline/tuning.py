@@ -209,6 +209,27 @@ def run_epoch(
   return state
 
 
+def train(tuning: Tuning, net: SearchState, num_epochs: int) -> SearchState:
+  """Trains whole epochs, nothing written down.
+
+  Args:
+    tuning: the parts.
+    net: with some decisions in force; donated.
+    num_epochs: 0 or more.
+  """
+  for epoch in range(num_epochs):
+    batches = _batches(tuning, epoch, 0)
+    with jax.transfer_guard("disallow"):
+      net = loop.run_steps(
+        net,
+        batches,
+        advance=lambda net, both: _advance(tuning, net, both),
+        after_step=lambda net, step, loss: None,
+        first_step=epoch * tuning.search.steps_per_epoch,
+      )
+  return net
+
+
 def measure(
   tuning: Tuning, net: SearchState, weights: CellWeights
 ) -> metrics.Means:

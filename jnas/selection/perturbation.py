@@ -61,10 +61,9 @@ def tasks(space: Space, *, tune_epochs: int) -> tuple[tuple[Task, ...], int]:
     schedule = projection.Schedule(
       (0,) * len(space.edges), (0,) * num_choices, 0
     )
-  rounds: list[tuple[int, Phase]] = [
-    *((epoch, "operation") for epoch in schedule.op_epochs),
-    *((epoch, "topology") for epoch in schedule.edge_epochs),
-  ]
+  rounds: list[tuple[int, Phase]] = []
+  rounds.extend((epoch, "operation") for epoch in schedule.op_epochs)
+  rounds.extend((epoch, "topology") for epoch in schedule.edge_epochs)
   made = tuple(
     Task(epoch, cell_type, phase)
     for epoch, phase in rounds

@@ -18,7 +18,10 @@ RUN = ("run", "--config", "smoke", "--workdir", "run")
     (["report"], "the following arguments are required: workdir"),
     (["report", "nope"], "no run in 'nope': it has no config.json"),
     (["report", "."], "no run in '.': it has no config.json"),
-    (["bench", "stp", "--config", "smoke"], "choose from 'step', 'evaluate'"),
+    (
+      ["bench", "stp", "--config", "smoke"],
+      "choose from 'step', 'select', 'evaluate'",
+    ),
     (
       ["bench", "step", "--config", "smoke", "--repeats", "0"],
       "--repeats is 0; it must be at least 1",

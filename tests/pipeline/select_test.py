@@ -1,14 +1,25 @@
 """PT as a stage: what it decides, resumes to, and leaves alone."""
 
 import collections
+import dataclasses
 import json
 import shutil
 
+import jax
 import numpy as np
 import pytest
 
 from jnas import genotype as genotypes
-from jnas.pipeline import evaluate, search, select
+from jnas.pipeline import (
+  bench_select,
+  evaluate,
+  folder,
+  problem,
+  scoring,
+  search,
+  select,
+  tuning,
+)
 from jnas.training import metrics
 from tests.pipeline import tiny, tiny_selection
 
@@ -201,8 +212,6 @@ def test_each_program_is_compiled_once(searched, compilations, on_event):
 
 def test_trials_leave_the_supernet_untouched(searched, monkeypatch):
   """H7: weights, architecture and batch statistics, bit for bit."""
-  from jnas.pipeline import scoring
-
   checked = []
 
   def untouched(scorer, journal, state, *args):
@@ -218,8 +227,6 @@ def test_trials_leave_the_supernet_untouched(searched, monkeypatch):
 
 
 def _bits(tree):
-  import jax
-
   return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(tree)]
 
 
@@ -326,3 +333,58 @@ def test_the_rate_of_tuning_is_a_cosine_from_a_tenth(selected, tmp_path):
 def test_the_config_of_a_selection_is_in_its_folder(selected):
   written = json.loads((selected / "config.json").read_text())["config"]
   assert written["selection"]["name"] == "perturbation"
+
+
+def test_sgas_is_given_its_operations_by_perturbation(
+  tmp_path, run_killed, monkeypatch
+):
+  """SPEC 7, U11: an edge a cell type after each epoch, at two epochs."""
+  config = tiny_selection.get_config(method="sgas")
+  config = dataclasses.replace(
+    config,
+    method=dataclasses.replace(
+      config.method, settings={"first_decision": 0, "decide_every": 1}
+    ),
+    search=dataclasses.replace(config.search, epochs=2),
+  )
+  scored = []
+  measure = scoring.measure
+
+  def measured(*args):
+    scored.append(measure(*args))
+    return scored[-1]
+
+  monkeypatch.setattr(scoring, "measure", measured)
+  search.run(config, tmp_path / "whole")
+  assert [len(scores) for scores in scored[::2]] == [2, 2]  # normal cell
+  assert len(scored) == 4
+  restored = tuning.searched(
+    problem.prepare(config),
+    problem.load_data(problem.prepare(config)),
+    folder.open_run(config, tmp_path / "whole"),
+  )
+  made = restored.memory["normal"]["decisions"]
+  chosen = sorted(
+    int(op) for op in np.asarray(made.op_e)[np.asarray(made.decided_e)]
+  )
+  assert chosen == sorted(int(scores[:, 0].argmin()) for scores in scored[::2])
+  # The search's genotype is the result; there is nothing left to select.
+  assert (tmp_path / "whole" / "genotype.json").exists()
+  with pytest.raises(ValueError, match="selects while it searches"):
+    select.run(config, tmp_path / "whole")
+  run_killed(
+    lambda: search.run(config, tmp_path / "killed"),
+    *("search: step 2", "search: tear epoch 0", "search: save 6"),
+  )
+  whole, killed = (
+    tiny.results(tmp_path / name, "search") for name in ("whole", "killed")
+  )
+  assert killed == whole
+
+
+def test_the_benchmark_counts_all_trials(compile_cache):
+  found = bench_select.run(tiny_selection.get_config(), repeats=1)
+  assert found["trials"] == 5 * 2 + 3 + 2 * 2 + 3
+  assert found["ratio"] == pytest.approx(found["trial_s"] / found["valid_s"])
+  for share in ("0%", "50%", "100%"):
+    assert found[f"trial_normal_{share}_s"] > 0
