@@ -19,7 +19,6 @@ from jnas.data import loader
 from jnas.data.base import Dataset
 from jnas.functional import schedules
 from jnas.genotype import Genotype
-from jnas.nets import inherit
 from jnas.ops import draws
 from jnas.pipeline import epochs, folder, problem, programs, stage
 from jnas.selection import random as random_selection
@@ -359,7 +358,7 @@ def _inherit(
     False,
     found.family.child_settings(found.space),
   )
-  inherited = inherit.inherit(
+  inherited = found.family.inherit(
     {
       "params": restored.state.params,
       "batch_stats": restored.state.batch_stats,
