@@ -372,6 +372,12 @@ def _check_scheme(config: configs.Config, method: Method, space: Space) -> None:
       f"search.arch_warmup is {config.search.arch_warmup}; it must be below "
       f"search.epochs, {config.search.epochs}, or the architecture never moves"
     )
+  in_stages = config.progressive.cells or config.progressive.max_skips >= 0
+  if space.chain and in_stages:
+    raise ValueError(
+      f"space {config.space!r} is a chain of layers, without cells; "
+      "progressive.cells must be empty and progressive.max_skips -1"
+    )
   if method.needs is not None:
     method.needs(space)
 
