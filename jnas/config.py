@@ -88,7 +88,8 @@ class SearchConfig:
     clip_norm: largest global norm of the weights' gradient.
     drop_path: probability of dropping a mixed edge for an image.
     drop_skip: probability of dropping an element of a skip connection's
-      output in the first epoch; it falls linearly to 0.
+      output in the first epoch; it falls linearly.
+    drop_skip_share: share of drop_skip that it falls to; 1 for a constant.
     arch_warmup: epochs before the architecture moves.
     arch_lr: learning rate of the architecture's Adam.
     arch_lr_share: share of arch_lr that a cosine ends at; 1 for a constant.
@@ -123,6 +124,7 @@ class SearchConfig:
   clip_norm: float = 5.0
   drop_path: float = 0.0
   drop_skip: float = 0.0
+  drop_skip_share: float = 0.0
   arch_warmup: int = 0
   arch_lr: float = 3e-4
   arch_lr_share: float = 1.0
@@ -400,6 +402,8 @@ def check(config: Config) -> Config:
   _check_progressive(config)
   for name, share in (
     ("search.arch_lr_share", config.search.arch_lr_share),
+    ("search.drop_skip_share", config.search.drop_skip_share),
+    ("search.drop_skip_share", config.search.drop_skip_share),
     ("selection.lr_end_share", config.selection.lr_end_share),
   ):
     if not 0 <= share <= 1:

@@ -278,12 +278,15 @@ def strongest_connections(
     space: the search space.
     allow_same_edge: whether the two connections of a node may share an edge.
   """
-  targets = jnp.asarray([target for _, target in space.edges])
+  targets = {
+    cell_type: jnp.asarray([into for _, into in space.edges_of(cell_type)])
+    for cell_type in weights
+  }
   return {
     cell_type: derive.top_connections(
       weights_ek,
       allowed(space, cell_type),
-      targets,
+      targets[cell_type],
       num_connections=space.edges_per_node,
       allow_same_edge=allow_same_edge,
     ).astype(jnp.float32)

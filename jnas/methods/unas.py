@@ -139,7 +139,7 @@ def init(settings: Settings, key: PRNGKey, space: Space) -> ArchParams:
       for cell_type in space.cell_types
     }
   for cell_type in space.cell_types:
-    if len(set(space.ops[cell_type])) > 1:
+    if space.chain or len(set(space.ops[cell_type])) > 1:
       raise ValueError(
         "method.settings: cell 'factorized' chooses operation and input "
         f"apart, but the edges of space {space.name!r} have different "

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flax.linen as nn
+import numpy as np
 
 from jnas.genotype import Genotype
 from jnas.nets import (
@@ -16,6 +17,8 @@ from jnas.nets import (
   heads,
   indexed,
   macro,
+  mbconv_family,
+  mbconv_plan,
   nasbench201,
   nasbench201_derived,
   nasbench201_plan,
@@ -23,10 +26,12 @@ from jnas.nets import (
   supernet,
   timed,
 )
+from jnas.nets import inherit as inheriting
 from jnas.nets.options import Options
 from jnas.ops import Settings, Shape
 from jnas.ops import base as ops_base
 from jnas.spaces import Space
+from jnas.types import PyTree
 
 
 class Family(NamedTuple):
@@ -50,6 +55,12 @@ class Family(NamedTuple):
     indexed: `(space, plan, settings, every_edge) -> timed.Indexed`, one
       program for every architecture; None where there is none.
     timed_layers: `(space, plan, settings, height, width) -> [TimedLayer]`.
+    resources: `(space, plan, size=) -> tables` and
+    sizes: `(space, plan, size=, image_channels=) -> tables`, as in the module
+      `resources`; None where the networks are made of cells.
+    inherit: `(supernet's variables, supernet, derived) -> variables`.
+    drops_paths: whether edges can be dropped in training.
+    blocks: names of operations that only these networks have; all have weights.
   """
 
   num_inputs: int
@@ -66,6 +77,11 @@ class Family(NamedTuple):
   cell_shapes: Callable[[Any, int, int], list[Shape]]
   indexed: Callable[[Space, Any, Settings, bool], timed.Indexed] | None = None
   timed_layers: Callable[..., list[timed.TimedLayer]] | None = None
+  resources: Callable[..., dict[str, np.ndarray]] | None = None
+  sizes: Callable[..., tuple[np.ndarray, dict[str, np.ndarray]]] | None = None
+  inherit: Callable[..., dict[str, PyTree]] = inheriting.inherit
+  drops_paths: bool = True
+  blocks: frozenset[str] = frozenset()
 
 
 def of(space: Space) -> Family:
@@ -212,4 +228,30 @@ NASBENCH201 = Family(
   cell_shapes=_bench_shapes,
 )
 
-FAMILIES = {"darts": DARTS, "nasbench201": NASBENCH201}
+# --- MBConv: a chain of layers of two kinds
+
+MBCONV = Family(
+  num_inputs=1,
+  cell_types=("normal", "reduce"),
+  plan=mbconv_family.plan,
+  check_image=mbconv_family.check_image,
+  check_auxiliary=mbconv_family.check_auxiliary,
+  supernet=mbconv_family.supernet,
+  derived=mbconv_family.build_derived,
+  settings=mbconv_family.SETTINGS,
+  child_settings=lambda space: mbconv_family.SETTINGS,
+  count_derived=mbconv_family.count_derived,
+  count_supernet=mbconv_family.count_supernet,
+  cell_shapes=mbconv_family.layer_shapes,
+  indexed=mbconv_family.indexed,
+  timed_layers=mbconv_family.timed_layers,
+  resources=mbconv_family.resources,
+  sizes=mbconv_family.sizes,
+  inherit=mbconv_family.inherit,
+  drops_paths=False,
+  blocks=frozenset(mbconv_plan.BLOCKS),
+)
+
+FAMILIES = {"darts": DARTS, "nasbench201": NASBENCH201, "mbconv": MBCONV}
+# Every operation that a family has of its own.
+BLOCKS = frozenset(name for f in FAMILIES.values() for name in f.blocks)

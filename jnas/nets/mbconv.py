@@ -15,7 +15,7 @@ import chex
 import flax.linen as nn
 import jax.numpy as jnp
 
-from jnas.nets import heads
+from jnas.nets import drops, heads
 from jnas.nets.mbconv_plan import BLOCKS, OPS, SKIP, Layer, Plan, check_ops
 from jnas.ops import base
 from jnas.types import Array, CellWeights
@@ -64,8 +64,9 @@ class Stem(nn.Module):
 
   @nn.compact
   def __call__(self, images: Array, *, train: bool) -> Array:
-    """Maps `[B, H, W, channels]` to `[1, B, H/2, W/2, first]`."""
-    conv = base.Conv(1, self.plan.stem, (3, 3), (2, 2), name="conv")
+    """Maps `[B, H, W, channels]` to `[1, B, H / stride, W / stride, first]`."""
+    stride = self.plan.stem_stride
+    conv = base.Conv(1, self.plan.stem, (3, 3), (stride, stride), name="conv")
     x = nn.relu6(Norm(name="norm")(conv(images[None]), train=train))
     block = MBConv(self.plan.first, 3, expansion=1, stride=1, name="block")
     return block(x, train=train)
@@ -91,22 +92,28 @@ class SuperLayer(nn.Module):
 
   Attributes:
     layer: its channels and stride.
-    skip_dropout: rate at which elements of the skip branch are dropped in
-      training, the rest scaled up.
   """
 
   layer: Layer
-  skip_dropout: float
 
   @nn.compact
-  def __call__(self, x: Array, weights: Array, *, train: bool) -> Array:
-    """Maps `[1, B, H, W, C]` and weights `[K]` or `[B, K]` to the mixture."""
+  def __call__(
+    self,
+    x: Array,
+    weights: Array,
+    *,
+    train: bool,
+    drop_skip: Array | None = None,
+  ) -> Array:
+    """Maps `[1, B, H, W, C]` and weights `[K]` or `[B, K]` to the mixture.
+
+    `drop_skip` is as `Supernet` has it.
+    """
     weights = weights.astype(x.dtype).reshape(1, -1, 1, 1, 1, weights.shape[-1])
     total = jnp.zeros((), x.dtype)
     for index, name in enumerate(OPS[self.layer.cell_type]):
       if name == SKIP:
-        dropout = nn.Dropout(self.skip_dropout, name=SKIP)
-        y = dropout(x, deterministic=not train)
+        y = _skip(self, x, drop_skip if train else None)
       else:
         y = _block(name, self.layer)(x, train=train)
       total = total + weights[..., index] * y
@@ -118,25 +125,31 @@ class IndexedLayer(nn.Module):
 
   Attributes:
     layer: its channels and stride.
-    skip_dropout: as `SuperLayer`.
   """
 
   layer: Layer
-  skip_dropout: float
 
   def setup(self) -> None:
     """Makes the candidates, under the names that `SuperLayer` gives them."""
     for name in OPS[self.layer.cell_type]:
-      if name == SKIP:
-        setattr(self, name, nn.Dropout(self.skip_dropout))
-      else:
+      if name != SKIP:
         setattr(self, name, _block(name, self.layer))
 
-  def __call__(self, x: Array, index: Array, *, train: bool) -> Array:
+  def __call__(
+    self,
+    x: Array,
+    index: Array,
+    *,
+    train: bool,
+    drop_skip: Array | None = None,
+  ) -> Array:
     """Maps `[1, B, H, W, C]` and `[]` to `[1, B, H', W', features]`."""
     names = OPS[self.layer.cell_type]
     branches = [
-      functools.partial(_run_candidate, name, train) for name in names
+      functools.partial(
+        _run_candidate, name, train, drop_skip if train else None
+      )
+      for name in names
     ]
     if self.is_initializing():
       for branch in branches:
@@ -165,15 +178,18 @@ class Supernet(nn.Module):
 
   Attributes:
     plan: channels and strides.
-    skip_dropout: 0.1 in UNAS; its draws come from the `dropout` stream.
   """
 
   plan: Plan
-  skip_dropout: float
 
   @nn.compact
   def __call__(
-    self, images: Array, weights: CellWeights, *, train: bool
+    self,
+    images: Array,
+    weights: CellWeights,
+    *,
+    train: bool,
+    drop_skip: Array | None = None,
   ) -> Array:
     """Runs the network.
 
@@ -181,8 +197,11 @@ class Supernet(nn.Module):
       images: `[B, H, W, channels]`, normalised.
       weights: `"normal"` `[15, 7]` and `"reduce"` `[6, 6]`, or `[B, 15, 7]` and
         `[B, 6, 6]` where each example has its own architecture.
-      train: whether batch norms use the batch's statistics, and skip
-        connections pass through dropout.
+      train: whether batch norms use the batch's statistics; nothing is dropped
+        otherwise.
+      drop_skip: `[]` probability of dropping an element of the skip branch,
+        the rest scaled up, drawn from the `drop_skip` stream, or None; 0.1 in
+        UNAS.
 
     Returns:
       `[B, classes]` logits.
@@ -194,8 +213,11 @@ class Supernet(nn.Module):
     for index, (layer, row) in enumerate(
       zip(self.plan.layers, self.plan.rows, strict=True), start=1
     ):
-      x = SuperLayer(layer, self.skip_dropout, name=f"layer_{index}")(
-        x, weights[layer.cell_type][..., row, :], train=train
+      x = SuperLayer(layer, name=f"layer_{index}")(
+        x,
+        weights[layer.cell_type][..., row, :],
+        train=train,
+        drop_skip=drop_skip,
       )
     return Head(self.plan, name="head")(x, train=train)
 
@@ -211,14 +233,19 @@ class IndexedNet(nn.Module):
 
   Attributes:
     plan: channels and strides.
-    skip_dropout: 0.1 in UNAS; its draws come from the `dropout` stream.
   """
 
   plan: Plan
-  skip_dropout: float
 
   @nn.compact
-  def __call__(self, images: Array, index_l: Array, *, train: bool) -> Array:
+  def __call__(
+    self,
+    images: Array,
+    index_l: Array,
+    *,
+    train: bool,
+    drop_skip: Array | None = None,
+  ) -> Array:
     """Runs the network.
 
     Args:
@@ -226,6 +253,7 @@ class IndexedNet(nn.Module):
       index_l: `[L]` integers, the column of each layer's candidate in the order
         of the chain.
       train: as `Supernet`.
+      drop_skip: as `Supernet`.
 
     Returns:
       `[B, classes]` logits.
@@ -235,8 +263,8 @@ class IndexedNet(nn.Module):
     chex.assert_type(index_l, int)
     x = Stem(self.plan, name="stem")(images, train=train)
     for position, layer in enumerate(layers):
-      x = IndexedLayer(layer, self.skip_dropout, name=f"layer_{position + 1}")(
-        x, index_l[position], train=train
+      x = IndexedLayer(layer, name=f"layer_{position + 1}")(
+        x, index_l[position], train=train, drop_skip=drop_skip
       )
     return Head(self.plan, name="head")(x, train=train)
 
@@ -291,9 +319,19 @@ def _block(name: str, layer: Layer) -> MBConv:
 
 
 def _run_candidate(
-  name: str, train: bool, layer: IndexedLayer, x: Array
+  name: str,
+  train: bool,
+  drop_skip: Array | None,
+  layer: IndexedLayer,
+  x: Array,
 ) -> Array:
-  candidate = getattr(layer, name)
   if name == SKIP:
-    return candidate(x, deterministic=not train)
-  return candidate(x, train=train)
+    return _skip(layer, x, drop_skip)
+  return getattr(layer, name)(x, train=train)
+
+
+def _skip(layer: nn.Module, x: Array, drop_skip: Array | None) -> Array:
+  """The input, some of its elements dropped where there is a rate."""
+  if drop_skip is None:
+    return x
+  return drops.drop_elements(layer.make_rng("drop_skip"), x, drop_skip)

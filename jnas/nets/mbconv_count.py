@@ -56,13 +56,41 @@ def count_supernet(
   return _count(candidates, plan, size, image_channels)
 
 
+def count_rest(
+  plan: Plan, *, size: int, image_channels: int = 3
+) -> count.Count:
+  """Counts what every network has besides the layers that are searched.
+
+  Args:
+    plan: channels and strides.
+    size: height and width of the images.
+    image_channels: 3 for colour.
+  """
+  return _count([()] * len(plan.layers), plan, size, image_channels)
+
+
+def block_cost(
+  shape: Shape, layer: Layer, name: str, settings: Settings
+) -> Cost:
+  """Cost of a block.
+
+  Args:
+    shape: of its input.
+    layer: its channels and stride.
+    name: of the block.
+    settings: whether batch norms have parameters.
+  """
+  kernel, expansion = BLOCKS[name]
+  return _block(shape, layer, kernel, expansion, settings)
+
+
 def _count(
   candidates: Sequence[Sequence[str]],
   plan: Plan,
   size: int,
   image_channels: int,
 ) -> count.Count:
-  divisor = 2
+  divisor = plan.stem_stride
   for layer in plan.layers:
     divisor *= layer.stride
   if size < divisor or size % divisor:
@@ -70,7 +98,8 @@ def _count(
       f"images of {size}x{size}: height and width must be multiples of "
       f"{divisor}, since the network halves them that often"
     )
-  stem = Shape(size // 2, size // 2, plan.stem)
+  side = size // plan.stem_stride
+  stem = Shape(side, side, plan.stem)
   total = _conv_norm(stem, kernel=3, fan_in_channels=image_channels, relu=True)
   first = Layer(plan.stem, plan.first, stride=1)
   total = total.plus(_block(stem, first, kernel=3, expansion=1))
@@ -94,25 +123,50 @@ def _count(
   )
 
 
-def _block(shape: Shape, layer: Layer, kernel: int, expansion: int) -> Cost:
+def _block(
+  shape: Shape,
+  layer: Layer,
+  kernel: int,
+  expansion: int,
+  settings: Settings = SETTINGS,
+) -> Cost:
   """Cost of a block on an input of this shape."""
   wide = shape._replace(channels=expansion * layer.channels)
   inner = ops_base.strided(wide, layer.stride)
   output = inner._replace(channels=layer.features)
-  cost = _conv_norm(inner, kernel=kernel, fan_in_channels=1, relu=True).plus(
-    _conv_norm(output, kernel=1, fan_in_channels=wide.channels, relu=False)
+  cost = _conv_norm(
+    inner, kernel=kernel, fan_in_channels=1, relu=True, settings=settings
+  ).plus(
+    _conv_norm(
+      output,
+      kernel=1,
+      fan_in_channels=wide.channels,
+      relu=False,
+      settings=settings,
+    )
   )
   if expansion == 1:
     return cost
   return cost.plus(
-    _conv_norm(wide, kernel=1, fan_in_channels=layer.channels, relu=True)
+    _conv_norm(
+      wide,
+      kernel=1,
+      fan_in_channels=layer.channels,
+      relu=True,
+      settings=settings,
+    )
   )
 
 
 def _conv_norm(
-  output: Shape, *, kernel: int, fan_in_channels: int, relu: bool
+  output: Shape,
+  *,
+  kernel: int,
+  fan_in_channels: int,
+  relu: bool,
+  settings: Settings = SETTINGS,
 ) -> Cost:
   cost = ops_base.conv_cost(
     output, kernel=(kernel, kernel), fan_in_channels=fan_in_channels
-  ).plus(ops_base.norm_cost(output, SETTINGS))
+  ).plus(ops_base.norm_cost(output, settings))
   return cost.plus(ops_base.relu_cost(output)) if relu else cost

@@ -33,6 +33,9 @@ def resources(
     For each cell type `[L, E, K, 3]` float64, L its cells in the plan; zeros
     where an edge has no such operation.
   """
+  family = families.of(space)
+  if family.resources is not None:
+    return family.resources(space, plan, size=size)
   settings = Settings(affine=False, pool_norm=False)
 
   def row(cost: Cost) -> tuple[int, int, int]:
@@ -65,9 +68,12 @@ def sizes(
     `[2]` of everything but the edges, and for each cell type `[E, K, 2]` of an
     operation on an edge, summed over the cells of the type.
   """
+  family = families.of(space)
+  if family.sizes is not None:
+    return family.sizes(space, plan, size=size, image_channels=image_channels)
   cell = Cell(((),) * space.num_nodes, space.concat, space.num_inputs)
   reduce = cell if "reduce" in space.cell_types else None
-  empty = families.of(space).count_derived(
+  empty = family.count_derived(
     Genotype(normal=cell, reduce=reduce),
     plan,
     size[0],

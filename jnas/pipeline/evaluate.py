@@ -12,7 +12,6 @@ from jnas import config as configs
 from jnas import genotype as genotypes
 from jnas.data.base import Dataset
 from jnas.genotype import Genotype
-from jnas.nets import inherit
 from jnas.pipeline import epochs, folder, problem, programs, training
 from jnas.selection import random as random_selection
 from jnas.training import keys, preemption
@@ -179,7 +178,7 @@ def _inherit(
     False,
     found.family.child_settings(found.space),
   )
-  inherited = inherit.inherit(
+  inherited = found.family.inherit(
     {
       "params": restored.state.params,
       "batch_stats": restored.state.batch_stats,

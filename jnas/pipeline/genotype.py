@@ -6,7 +6,7 @@ import json
 import pathlib
 
 from jnas import genotype as genotypes
-from jnas.nets import count, macro, nasbench201
+from jnas.nets import count, macro, mbconv_count, mbconv_plan, nasbench201
 from jnas.pipeline import problem
 from jnas.report import cells
 from jnas.training import checkpoint
@@ -41,9 +41,15 @@ def _show(genotype: genotypes.Genotype, *, as_json: bool) -> None:
   if as_json:
     print(json.dumps(genotypes.to_dict(genotype)))
     return
+  is_chain = mbconv_plan.is_chain(genotype)
   for name in ("normal", "reduce"):
     cell = getattr(genotype, name)
     if cell is None:
+      continue
+    if is_chain:
+      print(
+        f"{name} layers: {', '.join(op for _, _, op in cell.connections())}"
+      )
       continue
     print(f"{name} (output: nodes {', '.join(map(str, cell.concat))})")
     for node, incoming in enumerate(cell.nodes):
@@ -76,7 +82,9 @@ def _count(genotype: genotypes.Genotype, options: argparse.Namespace) -> None:
   problem.check_genotype(genotype)
   if options.classes < 1:
     raise ValueError(f"--classes is {options.classes}; it must be at least 1")
-  if genotype.reduce is None:
+  if mbconv_plan.is_chain(genotype):
+    counted = _count_chain(genotype, options)
+  elif genotype.reduce is None:
     counted = _count_single(genotype, options)
   else:
     counted = _count_pair(genotype, options)
@@ -107,6 +115,22 @@ def _count_pair(
   return count.count_derived(
     genotype, plan, size=options.size, image_channels=3
   )
+
+
+def _count_chain(
+  genotype: genotypes.Genotype, options: argparse.Namespace
+) -> count.Count:
+  """Counts the network of a chain of MBConv layers, by default its own."""
+  layers = sum(len(cell.nodes) for cell in genotype.cells().values())
+  channels = mbconv_plan.Plan().stem
+  plan = mbconv_plan.scaled(
+    num_layers=layers if options.cells is None else options.cells,
+    stem=channels if options.channels is None else options.channels,
+    num_classes=options.classes,
+    small_images=options.size < IMAGENET_SIZE,
+  )
+  ops = mbconv_plan.ops_of(genotype, plan)
+  return mbconv_count.count_derived(ops, plan, size=options.size)
 
 
 def _count_single(

@@ -92,7 +92,7 @@ def prepare(config: configs.Config) -> Problem:
   configs.check(config)
   space = registry.resolve(config.space, SPACES, "space", of=Space)
   method = registry.resolve(config.method.name, METHODS, "method", of=Method)
-  for name in space.op_names:
+  for name in space.op_names - families.of(space).blocks:
     _check_op(name)
   settings = _method_settings(config.method, method)
   _check_scheme(config, method, space)
@@ -149,6 +149,8 @@ def search_net(problem: Problem) -> nn.Module:
       f"{', '.join(space.cell_types)} of {space.num_inputs} inputs; wanted "
       f"{', '.join(sorted(wanted))} of {inputs} inputs"
     )
+  if config.drop_path and not problem.family.drops_paths:
+    raise ValueError(_no_paths("search", config.drop_path))
   try:
     return problem.family.supernet(space, plan, options(problem))
   except ValueError as error:
@@ -210,6 +212,8 @@ def check_evaluate(problem: Problem) -> None:
     "evaluate.batch_size", config.batch_size, problem.info.num_train, "to train"
   )
   evaluate_plan(problem)
+  if config.drop_path and not problem.family.drops_paths:
+    raise ValueError(_no_paths("evaluate", config.drop_path))
   if config.cutout > 2 * max(height, width):
     raise ValueError(
       f"evaluate.cutout is {config.cutout}; it must be 0 to "
@@ -276,13 +280,13 @@ def check_genotype(genotype: Genotype) -> None:
   }
   for name in dotted:
     _check_op(name)
-  validate(genotype, known_ops={*OPS, *dotted})
+  validate(genotype, known_ops={*OPS, *families.BLOCKS, *dotted})
 
 
 def parametric_ops(genotype: Genotype) -> int:
   """Connections of a genotype whose operation has weights to train."""
   return sum(
-    graph.lookup(name).parametric
+    name in families.BLOCKS or graph.lookup(name).parametric
     for cell in (genotype.normal, genotype.reduce)
     if cell is not None
     for node in cell.nodes
@@ -324,6 +328,13 @@ def _limits(settings: configs.DataConfig) -> dict[str, int | None]:
   }
 
 
+def _no_paths(section: str, rate: float) -> str:
+  return (
+    f"{section}.drop_path is {rate}, but a chain of layers has no edges to "
+    "drop; it must be 0"
+  )
+
+
 def _check_batch(name: str, batch_size: int, available: int, use: str) -> None:
   """Refuses a batch larger than its split; `use` says what the images do."""
   if available < 1:
@@ -360,6 +371,12 @@ def _check_scheme(config: configs.Config, method: Method, space: Space) -> None:
     raise ValueError(
       f"search.arch_warmup is {config.search.arch_warmup}; it must be below "
       f"search.epochs, {config.search.epochs}, or the architecture never moves"
+    )
+  in_stages = config.progressive.cells or config.progressive.max_skips >= 0
+  if space.chain and in_stages:
+    raise ValueError(
+      f"space {config.space!r} is a chain of layers, without cells; "
+      "progressive.cells must be empty and progressive.max_skips -1"
     )
   if method.needs is not None:
     method.needs(space)

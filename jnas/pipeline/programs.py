@@ -77,6 +77,7 @@ def make(found: problem.Problem, dataset: Dataset) -> steps.Search:
     arch_moves_statistics=config.arch_moves_statistics,
     drop_path=config.drop_path,
     drop_skip=config.drop_skip,
+    drop_skip_end=config.drop_skip * config.drop_skip_share,
     num_epochs=config.epochs,
     steps_per_epoch=steps_per_epoch,
     batch_size=config.batch_size,

@@ -20,9 +20,12 @@ from jnas.types import CellWeights
 
 def header(found: problem.Problem) -> dict[str, Any]:
   """What holds for all epochs: the space and the sizes of the splits."""
-  edges = [list(edge) for edge in found.space.edges]
+  space = found.space
   return {
-    "edges": {name: edges for name in found.space.cell_types},
+    "edges": {
+      name: [list(edge) for edge in space.edges_of(name)]
+      for name in space.cell_types
+    },
     "ops": dict(found.space.ops),
     "split_sizes": {"train": found.num_train, "valid": found.num_valid},
   }

@@ -123,6 +123,11 @@ def check(found: problem.Problem) -> None:
       "decided when its search ends; selection.name must be 'none', "
       "'perturbation' or 'sampled'"
     )
+  if found.space.chain and config.selection.name != "sampled":
+    raise ValueError(
+      f"selection.name is {config.selection.name!r} in a chain of layers, "
+      "which has no cells; selection.name must be 'none' or 'sampled'"
+    )
   if config.progressive.cells:
     raise ValueError(
       f"selection.name is {config.selection.name!r} with a search in stages: "

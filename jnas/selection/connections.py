@@ -80,10 +80,10 @@ def from_counts(counts: CellWeights, space: Space) -> Genotype:
 
 
 def _cell(counts_ek: np.ndarray, space: Space, cell_type: str) -> Cell:
-  nodes: list[tuple[tuple[str, int], ...]] = [()] * space.num_nodes
-  for edge, (source, target) in enumerate(space.edges):
+  nodes: list[tuple[tuple[str, int], ...]] = [()] * space.nodes_of(cell_type)
+  for edge, (source, target) in enumerate(space.edges_of(cell_type)):
     for column, name in enumerate(space.ops[cell_type][edge]):
       if name != NONE:
         times = int(counts_ek[edge, column])
         nodes[target - space.num_inputs] += ((name, source),) * times
-  return Cell(tuple(nodes), space.concat, space.num_inputs)
+  return Cell(tuple(nodes), space.concat_of(cell_type), space.num_inputs)

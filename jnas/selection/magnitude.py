@@ -53,41 +53,39 @@ def chosen_weights(genotype: Genotype, space: Space) -> dict[str, np.ndarray]:
     cell = cells[cell_type]
     if cell is None:
       raise ValueError(f"the genotype has no {cell_type} cell")
-    one_hot = np.zeros((len(space.edges), space.num_ops), np.float32)
+    edges = space.edges_of(cell_type)
+    one_hot = np.zeros(space.mask(cell_type).shape, np.float32)
     for node, incoming in enumerate(cell.nodes):
       for name, source in incoming:
         edge = (source, space.num_inputs + node)
-        names = (
-          space.ops[cell_type][space.edges.index(edge)]
-          if edge in space.edges
-          else ()
-        )
+        names = space.ops[cell_type][edges.index(edge)] if edge in edges else ()
         if name not in names:
           raise ValueError(
             f"{cell_type} cell: {name!r} from node {source} to node "
             f"{edge[1]} is not in space {space.name!r}; allowed there: "
             f"{', '.join(names) or 'no edge'}"
           )
-        one_hot[space.edges.index(edge), names.index(name)] += 1
+        one_hot[edges.index(edge), names.index(name)] += 1
     weights[cell_type] = one_hot
   return weights
 
 
 def _derive_cell(weights_ek: Array, space: Space, cell_type: str) -> Cell:
+  edges = space.edges_of(cell_type)
   allowed_ek = jnp.asarray(
     space.mask(cell_type) & ~space.is_op(cell_type, NONE)
   )
-  targets = jnp.array([target for _, target in space.edges])
+  targets = jnp.array([target for _, target in edges])
   op_e, strength_e = rules.strongest_ops(weights_ek, allowed_ek)
   rank_e = np.asarray(
     rules.strongest_edges(strength_e, targets, num_edges=space.edges_per_node)
   )
   nodes = []
-  for node in range(space.num_nodes):
+  for node in range(space.nodes_of(cell_type)):
     kept = [
       (rank_e[edge], space.ops[cell_type][edge][int(op_e[edge])], source)
-      for edge, (source, target) in enumerate(space.edges)
+      for edge, (source, target) in enumerate(edges)
       if target == space.num_inputs + node and rank_e[edge] >= 0
     ]
     nodes.append(tuple((name, source) for _, name, source in sorted(kept)))
-  return Cell(tuple(nodes), space.concat, space.num_inputs)
+  return Cell(tuple(nodes), space.concat_of(cell_type), space.num_inputs)

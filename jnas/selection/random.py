@@ -35,21 +35,24 @@ def sample(key: PRNGKey, space: Space) -> Genotype:
 
 
 def _sample_cell(key: PRNGKey, space: Space, cell_type: str) -> Cell:
-  nodes = []
-  for node in range(space.num_nodes):
+  nodes, edges = [], space.edges_of(cell_type)
+  for node in range(space.nodes_of(cell_type)):
     source_key, op_key = jax.random.split(jax.random.fold_in(key, node))
     target = space.num_inputs + node
-    kept = min(space.edges_per_node, target)
+    candidates = np.array([source for source, into in edges if into == target])
+    kept = min(space.edges_per_node, len(candidates))
     sources = np.sort(
-      jax.random.choice(source_key, target, (kept,), replace=False)
+      candidates[
+        jax.random.choice(source_key, len(candidates), (kept,), replace=False)
+      ]
     )
     incoming = []
     for index, source in enumerate(sources):
-      edge = space.edges.index((int(source), target))
+      edge = edges.index((int(source), target))
       names = [name for name in space.ops[cell_type][edge] if name != NONE]
       draw = jax.random.randint(
         jax.random.fold_in(op_key, index), (), 0, len(names)
       )
       incoming.append((names[int(draw)], int(source)))
     nodes.append(tuple(incoming))
-  return Cell(tuple(nodes), space.concat, space.num_inputs)
+  return Cell(tuple(nodes), space.concat_of(cell_type), space.num_inputs)

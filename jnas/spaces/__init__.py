@@ -1,6 +1,6 @@
 """Search spaces by name."""
 
-from jnas.spaces import darts, nasbench201, robust
+from jnas.spaces import darts, nasbench201, proxyless, robust
 from jnas.spaces.base import NONE, SKIP, Space, dense_edges
 
 SPACES = {
@@ -8,6 +8,8 @@ SPACES = {
   "darts_no_none": darts.DARTS_NO_NONE,
   "nasbench201": nasbench201.NASBENCH201,
   "darts_extended": darts.DARTS_EXTENDED,
+  "mbconv": proxyless.MBCONV,
+  "mbconv_small": proxyless.MBCONV_SMALL,
   "unas_cifar": darts.UNAS_CIFAR,
   "s1": robust.S1,
   "s2": robust.S2,

@@ -6,8 +6,9 @@ from typing import Literal, get_args
 
 import numpy as np
 
-# How cells are stacked: DARTS's pair of cells, or three stages of one cell.
-Network = Literal["darts", "nasbench201"]
+# How cells are stacked: DARTS's pair of cells, or three stages of one cell; or
+# a chain of layers.
+Network = Literal["darts", "nasbench201", "mbconv"]
 # The operation that cuts an edge: zeros of the output's shape.
 NONE = "none"
 # The identity (stride 1), whose share in a cell is watched during a search.
@@ -43,6 +44,10 @@ class Space:
     every_edge: whether a derived cell names every edge, in their order, each
       with its strongest operation, `none` included; if not, each node keeps
       the strongest `edges_per_node` and `none` is never chosen.
+    chain: whether there are no cells but layers, one behind the other, of the
+      kinds that `ops` lists: edge n of a kind is its n-th layer, from node n
+      to n + 1. Kinds differ in length, so that `num_nodes` and `concat` are
+      those of the longest.
   """
 
   name: str
@@ -54,6 +59,7 @@ class Space:
   edges_per_node: int = 2
   network: Network = "darts"
   every_edge: bool = False
+  chain: bool = False
 
   def __post_init__(self):
     """Checks the network, the output's nodes and every edge's operations."""
@@ -72,10 +78,10 @@ class Space:
     if not self.concat:
       raise ValueError(f"space {self.name!r}: concat is empty")
     for cell_type, lists in self.ops.items():
-      if len(lists) != len(self.edges):
+      if len(lists) != len(self.edges_of(cell_type)):
         raise ValueError(
           f"space {self.name!r}, {cell_type} cell: operation lists for "
-          f"{len(lists)} edges; this cell has {len(self.edges)}"
+          f"{len(lists)} edges; this cell has {len(self.edges_of(cell_type))}"
         )
       for edge, names in enumerate(lists):
         if not names or len(set(names)) != len(names):
@@ -96,8 +102,31 @@ class Space:
 
   @property
   def edges(self) -> tuple[tuple[int, int], ...]:
-    """(source, target) of each edge, in the order of the parameters' rows."""
+    """(source, target) of each edge, in the order of the parameters' rows.
+
+    Raises:
+      ValueError: for a chain, whose kinds of layers differ in it.
+    """
+    if self.chain:
+      raise ValueError(
+        f"space {self.name!r} is a chain of layers, without cells; this works "
+        "on cells alone"
+      )
     return dense_edges(self.num_inputs, self.num_nodes)
+
+  def edges_of(self, cell_type: str) -> tuple[tuple[int, int], ...]:
+    """(source, target) of each edge of a cell type."""
+    if self.chain:
+      return tuple((row, row + 1) for row in range(len(self.ops[cell_type])))
+    return self.edges
+
+  def nodes_of(self, cell_type: str) -> int:
+    """Intermediate nodes of a cell type."""
+    return len(self.ops[cell_type]) if self.chain else self.num_nodes
+
+  def concat_of(self, cell_type: str) -> tuple[int, ...]:
+    """Nodes that make the output of a cell type."""
+    return (len(self.ops[cell_type]),) if self.chain else self.concat
 
   @property
   def num_ops(self) -> int:
@@ -111,16 +140,26 @@ class Space:
       name for lists in self.ops.values() for names in lists for name in names
     )
 
+  def columns(self, cell_type: str) -> int:
+    """K of a cell type: that of all, but in a chain its own longest list."""
+    if self.chain:
+      return max(map(len, self.ops[cell_type]))
+    return self.num_ops
+
   def mask(self, cell_type: str) -> np.ndarray:
     """`[E, K]` booleans, True where an edge has that many operations."""
     lengths = [len(names) for names in self.ops[cell_type]]
-    return np.arange(self.num_ops)[None, :] < np.array(lengths)[:, None]
+    columns = np.arange(self.columns(cell_type))
+    return columns[None, :] < np.array(lengths)[:, None]
 
   def is_op(self, cell_type: str, name: str) -> np.ndarray:
     """`[E, K]` booleans, True where the entry is the operation `name`."""
     return np.array(
       [
-        [k < len(names) and names[k] == name for k in range(self.num_ops)]
+        [
+          k < len(names) and names[k] == name
+          for k in range(self.columns(cell_type))
+        ]
         for names in self.ops[cell_type]
       ]
     )

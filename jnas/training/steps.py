@@ -53,7 +53,8 @@ class Search(NamedTuple):
       statistics.
     drop_path: probability of dropping an edge in training.
     drop_skip: probability of dropping an element of an identity's output in
-      the first epoch; it decays to 0.
+      the first epoch.
+    drop_skip_end: in the last one, to which it goes linearly.
     num_epochs: of the search.
     steps_per_epoch: weight steps in an epoch.
     batch_size: images in a batch, over all devices.
@@ -80,6 +81,7 @@ class Search(NamedTuple):
   arch_moves_statistics: bool
   drop_path: float
   drop_skip: float
+  drop_skip_end: float
   num_epochs: int
   steps_per_epoch: int
   batch_size: int
@@ -149,7 +151,7 @@ class Search(NamedTuple):
       options["drop_skip"] = schedules.linear(
         progress.epoch,
         start=self.drop_skip,
-        end=0.0,
+        end=self.drop_skip_end,
         num_epochs=self.num_epochs,
       )
     logits, moved = self.net.apply(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import strategies as st
 
 from jnas.genotype import validate
-from jnas.nets import graph
+from jnas.nets import families, graph
 from jnas.ops import OPS
 from jnas.selection import magnitude, random
 from jnas.spaces import NONE, SPACES, Space, dense_edges
@@ -24,7 +24,7 @@ each_sparse_space = pytest.mark.parametrize(
 def test_a_space_names_known_operations_on_every_edge(name):
   space = SPACES[name]
   assert space.name == name
-  assert space.op_names <= set(OPS)
+  assert space.op_names <= {*OPS, *families.BLOCKS}
   if space.network != "darts":
     return
   # SPEC 1.3, the table of the edges of a DARTS cell.
@@ -43,7 +43,8 @@ def test_the_mask_is_true_where_an_operation_is(name):
   space = SPACES[name]
   for cell_type, lists in space.ops.items():
     mask = space.mask(cell_type)
-    assert mask.shape == (len(space.edges), space.num_ops)
+    shape = (len(space.edges_of(cell_type)), space.columns(cell_type))
+    assert mask.shape == shape
     found = np.zeros_like(mask)
     for op in space.op_names:
       is_op = space.is_op(cell_type, op)
@@ -55,7 +56,9 @@ def test_the_mask_is_true_where_an_operation_is(name):
     np.testing.assert_array_equal(found, mask)
 
 
-@each_space
+@pytest.mark.parametrize(
+  "name", [name for name, space in SPACES.items() if not space.chain]
+)
 def test_the_graph_of_a_supernet_has_every_operation_of_every_edge_once(name):
   space = SPACES[name]
   for cell_type, lists in space.ops.items():
@@ -76,15 +79,16 @@ def test_the_graph_of_a_supernet_has_every_operation_of_every_edge_once(name):
 
 
 def allowed(space, cell_type, source, target):
-  names = space.ops[cell_type][space.edges.index((source, target))]
+  edge = space.edges_of(cell_type).index((source, target))
+  names = space.ops[cell_type][edge]
   return [name for name in names if name != NONE]
 
 
 def check_cells(genotype, space):
   """Two distinct sources a node, each with an operation of its edge."""
-  validate(genotype, known_ops=OPS)
+  validate(genotype, known_ops={*OPS, *families.BLOCKS})
   for cell_type, cell in genotype.cells().items():
-    assert cell.concat == space.concat
+    assert cell.concat == space.concat_of(cell_type)
     for node in cell.nodes:
       sources = [source for _, source in node]
       assert len(sources) == len(set(sources)) == space.edges_per_node
@@ -111,8 +115,9 @@ def test_the_strongest_of_any_weights_is_derived(name, seed):
     for target, node in enumerate(cell.nodes, start=space.num_inputs):
       # By a loop: of each edge its strongest operation, then the two best.
       edges = []
-      for source in range(target):
-        edge = space.edges.index((source, target))
+      for edge, (source, into) in enumerate(space.edges_of(cell_type)):
+        if into != target:
+          continue
         names = space.ops[cell_type][edge]
         strength, column = max(
           (float(weights[cell_type][edge, k]), k)

@@ -112,7 +112,7 @@ def test_counts_and_parameters_of_published_networks(
 def test_counts_and_parameters_of_the_supernet():
   counted = mbconv_count.count_supernet(PUBLISHED, size=224)
   assert counted.params == 27_684_320
-  net = mbconv.Supernet(PUBLISHED, skip_dropout=0.1)
+  net = mbconv.Supernet(PUBLISHED)
   images = jnp.zeros((1, 32, 32, 3))
   variables = jax.eval_shape(
     lambda: net.init(
@@ -178,13 +178,13 @@ def test_block_is_expand_depthwise_project(kernel, stride, features):
 
 @pytest.mark.parametrize("kept", [BLOCKS[5], SKIP])
 def test_one_hot_supernet_is_the_network_that_inherits_from_it(kept):
-  net = mbconv.Supernet(TINY, skip_dropout=0.0)
+  net = mbconv.Supernet(TINY)
   images = jax.random.normal(jax.random.key(0), (4, 8, 8, 3))
   variables = random_variables(net, images, uniform_weights(TINY))
   ops = (BLOCKS[3], kept, BLOCKS[4])
   child = mbconv.DerivedNet(TINY, ops)
 
-  indexed = mbconv.IndexedNet(TINY, skip_dropout=0.0)
+  indexed = mbconv.IndexedNet(TINY)
   index_l = jnp.asarray(
     [
       mbconv_plan.OPS[layer.cell_type].index(op)
@@ -215,17 +215,13 @@ def test_indexed_network_has_the_supernets_variables():
       lambda: net.init(jax.random.key(0), images, choice, train=False)
     )
 
-  supernet = shapes_of(
-    mbconv.Supernet(TINY, skip_dropout=0.1), uniform_weights(TINY)
-  )
-  indexed = shapes_of(
-    mbconv.IndexedNet(TINY, skip_dropout=0.1), jnp.zeros(3, int)
-  )
+  supernet = shapes_of(mbconv.Supernet(TINY), uniform_weights(TINY))
+  indexed = shapes_of(mbconv.IndexedNet(TINY), jnp.zeros(3, int))
   assert jax.tree.map(jnp.shape, supernet) == jax.tree.map(jnp.shape, indexed)
 
 
 def test_only_the_candidate_that_ran_moves_its_statistics_and_has_a_gradient():
-  layer = mbconv.IndexedLayer(mbconv_plan.Layer(4, 4, 1), skip_dropout=0.1)
+  layer = mbconv.IndexedLayer(mbconv_plan.Layer(4, 4, 1))
   x = jax.random.normal(jax.random.key(0), (1, 3, 4, 4, 4))
   variables = random_variables(layer, x, jnp.zeros((), int))
 
@@ -237,7 +233,8 @@ def test_only_the_candidate_that_ran_moves_its_statistics_and_has_a_gradient():
         x,
         index,
         train=True,
-        rngs={"dropout": jax.random.key(1)},
+        rngs={"drop_skip": jax.random.key(1)},
+        drop_skip=jnp.asarray(0.1),
         mutable="batch_stats",
       )
       return jnp.sum(y**2), moved["batch_stats"]
@@ -255,7 +252,7 @@ def test_only_the_candidate_that_ran_moves_its_statistics_and_has_a_gradient():
 
 
 def test_each_example_may_have_its_own_weights():
-  mixed = mbconv.SuperLayer(mbconv_plan.Layer(4, 4, 1), skip_dropout=0.5)
+  mixed = mbconv.SuperLayer(mbconv_plan.Layer(4, 4, 1))
   x = jax.random.normal(jax.random.key(0), (1, 3, 4, 4, 4))
   weights = jax.nn.softmax(jax.random.normal(jax.random.key(1), (3, 7)))
   variables = random_variables(mixed, x, weights)
@@ -272,7 +269,7 @@ def test_each_example_may_have_its_own_weights():
 
 
 def test_only_the_skip_branch_passes_through_dropout_and_in_training_alone():
-  mixed = mbconv.SuperLayer(mbconv_plan.Layer(4, 4, 1), skip_dropout=0.1)
+  mixed = mbconv.SuperLayer(mbconv_plan.Layer(4, 4, 1))
   x = jnp.ones((1, 50, 10, 10, 4))
   skip = jax.nn.one_hot(0, 7)
   variables = random_variables(mixed, x, skip)
@@ -284,11 +281,14 @@ def test_only_the_skip_branch_passes_through_dropout_and_in_training_alone():
       x,
       weights,
       train=True,
-      rngs={"dropout": key},
+      rngs={"drop_skip": key},
+      drop_skip=jnp.asarray(0.1),
       mutable="batch_stats",
     )[0]
 
-  still = mixed.apply(variables, x, skip, train=False)
+  still = mixed.apply(
+    variables, x, skip, train=False, drop_skip=jnp.asarray(0.1)
+  )
   np.testing.assert_array_equal(still, x)
   y = np.asarray(run(skip, jax.random.key(1)))
   np.testing.assert_allclose(np.unique(y), [0, 1 / 0.9], rtol=1e-6)
