@@ -44,9 +44,14 @@ def plot_strength(edges: Sequence[Mapping[str, Any]]) -> figure_lib.Figure:
       source, target = edge["edge"]
       axes.set_title(f"{edge['cell_type']} {source} → {target}", fontsize=8)
     figure.legend(
-      ["weight", "accuracy"], labelcolor=[theme.color(r) for r in _ROLES]
+      ["weight", "accuracy"],
+      labelcolor=[theme.color(role) for role in _ROLES],
+      loc="upper left",
+      ncols=2,
+      borderaxespad=0.2,
     )
-    figure.tight_layout()
+    height = figure.get_size_inches()[1]
+    figure.tight_layout(rect=(0, 0, 1, 1 - 0.3 / height))
   return figure
 
 

@@ -9,7 +9,10 @@ RUN = ("run", "--config", "smoke", "--workdir", "run")
   ("arguments", "message"),
   [
     (["serch"], "unknown command 'serch'; did you mean search?"),
-    (["--nope"], "unknown command '--nope'; commands: run, search, evaluate,"),
+    (
+      ["--nope"],
+      "unknown command '--nope'; commands: run, search, select, evaluate,",
+    ),
     (["search"], "--config is missing: give a path ending in .py, or one of"),
     (["search", "--config"], "argument --config: expected one argument"),
     (["search", "--config", "smok"], "no config 'smok': give a path ending in"),
