@@ -213,17 +213,29 @@ def _plan(arguments: list[str]) -> None:
 
 
 def _bench(arguments: list[str]) -> None:
-  """Step time, compile time and memory of a config's steps."""
+  """Step time, compile time and memory; variance of the estimators."""
   parser = options_lib.config_parser("bench", _bench.__doc__, workdir=False)
-  parser.add_argument("what", choices=("step", "evaluate"))
+  parser.add_argument("what", choices=("step", "evaluate", "estimators"))
   parser.add_argument(
     "--repeats", type=int, default=5, help="timed runs (default 5)"
+  )
+  for name, value, text in (
+    ("draws", 50, "gradients of each estimator"),
+    ("steps", 20, "steps of the weights before the estimators are compared"),
+  ):
+    help_text = f"{text} (default {value})"
+    parser.add_argument(f"--{name}", type=int, default=value, help=help_text)
+  parser.add_argument(
+    "--out", default=".", help="folder for the figure of `estimators`"
   )
   options_lib.add_json(parser)
   options, config = options_lib.read_config(parser, arguments)
   if options.repeats < 1:
     raise ValueError(f"--repeats is {options.repeats}; it must be at least 1")
   _prepare_jax()
+  if options.what == "estimators":
+    _bench_estimators(options, config)
+    return
   from jnas.pipeline import bench
 
   measure = {"step": bench.run_step, "evaluate": bench.run_evaluate}
@@ -233,6 +245,25 @@ def _bench(arguments: list[str]) -> None:
   else:
     for name, value in result.items():
       print(f"{name:20s} {_pretty(name, value)}")
+
+
+def _bench_estimators(
+  options: argparse.Namespace, config: configs.Config
+) -> None:
+  from jnas.pipeline import estimators
+
+  result = estimators.run(
+    config, draws=options.draws, weight_steps=options.steps, out=options.out
+  )
+  if options.json:
+    print(json.dumps(result))
+    return
+  columns = ("variance", "mean_norm", "standard_error", "cosine_to_rebar")
+  print(f"{'':20s}{''.join(f'{name:>18s}' for name in columns)}")
+  for row in result["estimators"]:
+    values = "".join(f"{row[name]:18.4g}" for name in columns)
+    print(f"{row['estimator']:20s}{values}")
+  print("\n".join(result["figures"]))
 
 
 def _latency(arguments: list[str]) -> None:
