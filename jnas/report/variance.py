@@ -9,7 +9,7 @@ from typing import Any
 
 from matplotlib import figure as figure_lib
 
-from jnas.report import theme
+from jnas.report import picture, theme
 
 _SIZE = (4.0, 2.2)  # inches: about the width of a phone
 
@@ -34,13 +34,14 @@ def draw(rows: Sequence[Mapping[str, Any]]) -> figure_lib.Figure:
     for bar, row in zip(bars, rows, strict=True):
       bar.set_alpha(0.45 if row["estimator"] in biased else 0.95)
       axes.annotate(
-        f"{row['variance']:.2g}",
+        f"{row['variance']:#.2g}",
         (row["variance"], bar.get_y() + bar.get_height() / 2),
         xytext=(3, 0),
         textcoords="offset points",
         va="center",
       )
     axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
     if all(row["variance"] > 0 for row in rows):
       axes.set_xscale("log")
     axes.margins(x=0.25)
@@ -58,8 +59,4 @@ def write(
     path: without an ending; its folder is made.
   """
   path.parent.mkdir(parents=True, exist_ok=True)
-  figure = draw(rows)
-  paths = [path.with_suffix(ending) for ending in (".svg", ".png")]
-  for target in paths:
-    figure.savefig(target, dpi=200)
-  return paths
+  return picture.write(picture.render(draw(rows)), path)
