@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jaxlib
 import numpy as np
+from jaxlib import version as jaxlib_version
 
 
 class Timing(NamedTuple):
@@ -63,6 +63,6 @@ def describe_device() -> dict[str, str]:
     "kind": f"{kind} ({processor})" if device.platform == "cpu" else kind,
     "driver": " ".join(device.client.platform_version.split()),
     "jax": jax.__version__,
-    "jaxlib": jaxlib.__version__,
+    "jaxlib": jaxlib_version.__version__,
     "python": platform.python_version(),
   }

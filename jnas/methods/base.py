@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.functional import derive, surrogate
+from jnas.functional import derive
+from jnas.functional.surrogate import LinearModel
 from jnas.spaces import NONE, Space
 from jnas.types import ArchParams, Array, CellWeights, PRNGKey, Progress, PyTree
 
@@ -41,8 +42,8 @@ class Latency(NamedTuple):
     table: of discrete weights: operations timed alone, added up.
   """
 
-  surrogate: surrogate.LinearModel
-  table: surrogate.LinearModel
+  surrogate: LinearModel
+  table: LinearModel
 
 
 class Timing(NamedTuple):

@@ -37,6 +37,9 @@ from jnas.training.keys import Purpose, Stage
 from jnas.training.state import SearchState
 from jnas.types import CellWeights
 
+# Discrete `[E, K]` weights of each cell type, NumPy.
+HostWeights = Mapping[str, Any]
+
 # Source: SPEC 3.9: 10,000 networks, 80 % to fit; ridge 1 as in the authors'
 # code (D26).
 NUM_SAMPLES = 10_000
@@ -46,6 +49,8 @@ BATCH_SIZE = 32
 WARMUP = 3
 _FIT_SHARE = 0.8
 _RIDGE = 1.0
+# Change of one network's latency in the course of a build that is remarked on.
+_MOST_DRIFT = 0.1
 
 
 class Effort(NamedTuple):
@@ -101,9 +106,17 @@ def build(
   fit, judge = compiled[: len(compiled) // 2], compiled[len(compiled) // 2 :]
   correction = _correct(fit)
   samples = drawn[: effort.samples]
+  before = program.time(samples[0]).median_ms
   indexed = _time_samples(program, samples)
+  drift = program.time(samples[0]).median_ms / before - 1
+  if abs(drift) > _MOST_DRIFT:
+    display.warn(
+      f"one network took {drift:+.0%} longer after the samples than before: "
+      "something else keeps the device busy, so the latencies are of no use"
+    )
   latencies = correction["offset"] + correction["scale"] * indexed
   model, errors = _fit(samples, latencies)
+  errors["drift"] = drift
   added = [_add(operations, row["weights"]) for row in compiled]
   rest = float(
     np.mean(
@@ -241,7 +254,7 @@ class Clock:
     if self._is_timing:
       self._program = _Program(found, table.batch_size, table.repeats)
 
-  def milliseconds(self, weights: CellWeights) -> np.float32:
+  def milliseconds(self, weights: HostWeights) -> np.float32:
     """The latency of a discrete architecture.
 
     Args:
@@ -339,7 +352,7 @@ class _Program:
         .compile()
       )
 
-  def time(self, weights: CellWeights) -> Timing:
+  def time(self, weights: HostWeights) -> Timing:
     """Times the network of discrete weights on the host."""
     index = jax.device_put(self._index(weights), self._device)
     return tables.time_calls(
@@ -415,7 +428,7 @@ def _time_derived(
 def _time_compiled(
   found: problem.Problem,
   program: _Program,
-  drawn: list[CellWeights],
+  drawn: list[HostWeights],
   effort: Effort,
 ) -> list[dict[str, Any]]:
   """Networks compiled for themselves, and timed through the program."""
@@ -437,7 +450,7 @@ def _time_compiled(
   return rows
 
 
-def _time_samples(program: _Program, samples: list[CellWeights]) -> np.ndarray:
+def _time_samples(program: _Program, samples: list[HostWeights]) -> np.ndarray:
   """`[N]` milliseconds of the program that branches."""
   taken = np.zeros(len(samples))
   with display.progress("sampled networks", len(samples)) as shown:
@@ -448,7 +461,7 @@ def _time_samples(program: _Program, samples: list[CellWeights]) -> np.ndarray:
 
 
 def _fit(
-  samples: list[CellWeights], latencies: np.ndarray
+  samples: list[HostWeights], latencies: np.ndarray
 ) -> tuple[surrogate.LinearModel, dict[str, float]]:
   """The linear model of four fifths of the samples, judged on the others."""
   stacked = {
@@ -481,13 +494,13 @@ def _correct(compiled: list[dict[str, Any]]) -> dict[str, float]:
   return {"scale": 1.0, "offset": float(np.mean(differences))}
 
 
-def _add(operations: Mapping[str, np.ndarray], weights: CellWeights) -> float:
+def _add(operations: Mapping[str, np.ndarray], weights: HostWeights) -> float:
   return float(
     sum(np.sum(operations[name] * weights[name]) for name in operations)
   )
 
 
-def _draw(found: problem.Problem, number: int) -> list[CellWeights]:
+def _draw(found: problem.Problem, number: int) -> list[HostWeights]:
   """Architectures from the distribution that the search begins with.
 
   Source: SPEC 3.9: sampled from the uniform phi.

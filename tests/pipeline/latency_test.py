@@ -64,6 +64,7 @@ def test_a_table_says_what_was_measured_and_how_well(built):
   assert corrected["indexed_ms"] == pytest.approx(corrected["measured_ms"])
   assert corrected["table_ms"] == pytest.approx(corrected["measured_ms"])
   assert set(table.errors) == {
+    "drift",
     "fit_mae_ms",
     "held_out_mae_ms",
     "samples_mean_ms",
@@ -193,3 +194,20 @@ def test_too_little_effort_is_refused(tmp_path, name, value):
   effort = EFFORT._replace(**{name: value})
   with pytest.raises(ValueError, match=f"--{name} is {value}"):
     pipeline.build(unas_config(), tmp_path / "table.json", effort)
+
+
+def test_a_device_that_slows_down_is_remarked_on(
+  tmp_path, compile_cache, monkeypatch
+):
+  # Each call of the clock says one millisecond more than the one before.
+  calls = iter(range(1, 1000))
+  monkeypatch.setattr(
+    pipeline.tables,
+    "time_calls",
+    lambda *_, **__: latency.Timing(float(next(calls)), 0.0),
+  )
+  said = []
+  monkeypatch.setattr(pipeline.display, "warn", said.append)
+  table = pipeline.build(unas_config(), tmp_path / "table.json", EFFORT)
+  assert table.errors["drift"] > 0.1
+  assert len(said) == 1 and "keeps the device busy" in said[0]
