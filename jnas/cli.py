@@ -274,9 +274,9 @@ def _latency(arguments: list[str]) -> None:
     parser.add_argument("table", help="file of `jnas latency build`")
     options_lib.add_json(parser)
     options = parser.parse_args(arguments)
-    from jnas.pipeline import latency
+    from jnas.pipeline import latency_build
 
-    latency.show(options.table, as_json=options.json)
+    latency_build.show(options.table, as_json=options.json)
     return
   parser = options_lib.config_parser("latency", _latency.__doc__, workdir=False)
   parser.add_argument("what", choices=("build", "show", "measure"))
@@ -296,20 +296,22 @@ def _latency(arguments: list[str]) -> None:
   options, config = options_lib.read_config(parser, arguments)
   _prepare_jax()
   from jnas import genotype as genotypes
-  from jnas.pipeline import latency
+  from jnas.pipeline import latency_build
 
-  effort = latency.Effort(
+  effort = latency_build.Effort(
     options.batch_size, options.samples, options.repeats, options.compiled
   )
   if options.what == "build":
     if options.out is None:
       raise ValueError("--out is missing: give the file to write")
-    latency.build(config, options.out, effort)
-    latency.show(options.out, as_json=options.json)
+    latency_build.build(config, options.out, effort)
+    latency_build.show(options.out, as_json=options.json)
     return
   if options.genotype is None:
     raise ValueError("--genotype is missing: what is to be timed")
-  timing = latency.measure(config, genotypes.parse(options.genotype), effort)
+  timing = latency_build.measure(
+    config, genotypes.parse(options.genotype), effort
+  )
   if options.json:
     print(json.dumps(timing._asdict()))
   else:

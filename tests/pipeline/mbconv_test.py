@@ -6,7 +6,14 @@ import pytest
 
 from jnas import config, genotype
 from jnas.nets import mbconv_plan
-from jnas.pipeline import evaluate, latency, problem, search, select
+from jnas.pipeline import (
+  evaluate,
+  latency,
+  latency_build,
+  problem,
+  search,
+  select,
+)
 from tests.pipeline import tiny_mbconv
 
 
@@ -62,9 +69,9 @@ def test_a_selection_edge_by_edge_is_refused():
 def test_the_latency_of_a_chain_is_tabled_layer_by_layer(
   tmp_path, compile_cache
 ):
-  effort = latency.Effort(batch_size=2, samples=10, repeats=1, compiled=2)
+  effort = latency_build.Effort(batch_size=2, samples=10, repeats=1, compiled=2)
   path = tmp_path / "table.json"
-  table = latency.build(tiny_mbconv.get_config(), path, effort)
+  table = latency_build.build(tiny_mbconv.get_config(), path, effort)
   operations = table.operations()
   assert operations["normal"].shape == (1, 7)
   assert operations["reduce"].shape == (2, 6)
