@@ -215,12 +215,8 @@ def _plan(arguments: list[str]) -> None:
 
 
 def _bench(arguments: list[str]) -> None:
-  """Step time, compile time and memory of a config's steps."""
+  """Step time, compile time and memory; variance of the estimators."""
   parser = options_lib.config_parser("bench", _bench.__doc__, workdir=False)
-  parser.add_argument("what", choices=("step", "select", "evaluate"))
-  parser.add_argument(
-    "--repeats", type=int, default=5, help="timed runs (default 5)"
-  )
   parser.add_argument(
     "--compare",
     nargs=2,
@@ -228,11 +224,29 @@ def _bench(arguments: list[str]) -> None:
     help="two settings, timed in turn: 'search.channels=8 JNAS_NATIVE=0' "
     "changes a field and the environment, 'base' nothing",
   )
+  parser.add_argument(
+    "what", choices=("step", "select", "evaluate", "estimators")
+  )
+  parser.add_argument(
+    "--repeats", type=int, default=5, help="timed runs (default 5)"
+  )
+  for name, value, text in (
+    ("draws", 50, "gradients of each estimator"),
+    ("steps", 20, "steps of the weights before the estimators are compared"),
+  ):
+    help_text = f"{text} (default {value})"
+    parser.add_argument(f"--{name}", type=int, default=value, help=help_text)
+  parser.add_argument(
+    "--out", default=".", help="folder for the figure of `estimators`"
+  )
   options_lib.add_json(parser)
   options, config = options_lib.read_config(parser, arguments)
   if options.repeats < 1:
     raise ValueError(f"--repeats is {options.repeats}; it must be at least 1")
   _prepare_jax()
+  if options.what == "estimators":
+    _bench_estimators(options, config)
+    return
   from jnas.pipeline import bench, bench_select, compare
 
   if options.compare is not None:
@@ -257,6 +271,25 @@ def _bench(arguments: list[str]) -> None:
       print(f"{name:20s} {_pretty(name, value)}")
 
 
+def _bench_estimators(
+  options: argparse.Namespace, config: configs.Config
+) -> None:
+  from jnas.pipeline import estimators
+
+  result = estimators.run(
+    config, draws=options.draws, weight_steps=options.steps, out=options.out
+  )
+  if options.json:
+    print(json.dumps(result))
+    return
+  columns = ("variance", "mean_norm", "standard_error", "cosine_to_rebar")
+  print(f"{'':20s}{''.join(f'{name:>18s}' for name in columns)}")
+  for row in result["estimators"]:
+    values = "".join(f"{row[name]:18.4g}" for name in columns)
+    print(f"{row['estimator']:20s}{values}")
+  print("\n".join(result["figures"]))
+
+
 def _latency(arguments: list[str]) -> None:
   """Builds or shows a table of latencies, or times a genotype's network."""
   if arguments[:1] == ["show"]:
@@ -265,9 +298,9 @@ def _latency(arguments: list[str]) -> None:
     parser.add_argument("table", help="file of `jnas latency build`")
     options_lib.add_json(parser)
     options = parser.parse_args(arguments)
-    from jnas.pipeline import latency
+    from jnas.pipeline import latency_build
 
-    latency.show(options.table, as_json=options.json)
+    latency_build.show(options.table, as_json=options.json)
     return
   parser = options_lib.config_parser("latency", _latency.__doc__, workdir=False)
   parser.add_argument("what", choices=("build", "show", "measure"))
@@ -287,20 +320,22 @@ def _latency(arguments: list[str]) -> None:
   options, config = options_lib.read_config(parser, arguments)
   _prepare_jax()
   from jnas import genotype as genotypes
-  from jnas.pipeline import latency
+  from jnas.pipeline import latency_build
 
-  effort = latency.Effort(
+  effort = latency_build.Effort(
     options.batch_size, options.samples, options.repeats, options.compiled
   )
   if options.what == "build":
     if options.out is None:
       raise ValueError("--out is missing: give the file to write")
-    latency.build(config, options.out, effort)
-    latency.show(options.out, as_json=options.json)
+    latency_build.build(config, options.out, effort)
+    latency_build.show(options.out, as_json=options.json)
     return
   if options.genotype is None:
     raise ValueError("--genotype is missing: what is to be timed")
-  timing = latency.measure(config, genotypes.parse(options.genotype), effort)
+  timing = latency_build.measure(
+    config, genotypes.parse(options.genotype), effort
+  )
   if options.json:
     print(json.dumps(timing._asdict()))
   else:

@@ -4,7 +4,6 @@ Source: SPEC 3.9, latency of a sample: the median of 10 timed runs. UNAS's code
 has no warm-up of its own; here the first runs are not counted.
 """
 
-import importlib.metadata
 import platform
 import time
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jaxlib import version as jaxlib_version
 
 
 class Timing(NamedTuple):
@@ -63,6 +63,6 @@ def describe_device() -> dict[str, str]:
     "kind": f"{kind} ({processor})" if device.platform == "cpu" else kind,
     "driver": " ".join(device.client.platform_version.split()),
     "jax": jax.__version__,
-    "jaxlib": importlib.metadata.version("jaxlib"),
+    "jaxlib": jaxlib_version.__version__,
     "python": platform.python_version(),
   }

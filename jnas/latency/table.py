@@ -40,7 +40,7 @@ class Table:
     bias: of the regression.
     correction: `scale` and `offset` from the program that branches to a
       network compiled for itself.
-    errors: what the models are worth; see `pipeline.latency`.
+    errors: what the models are worth; see `pipeline.latency_build`.
     compiled: networks compiled for themselves, with what each model says.
   """
 

@@ -22,7 +22,7 @@ from jnas.nets import graph, heads, macro, timed
 from jnas.ops import Settings, Shape
 from jnas.ops import base as ops_base
 from jnas.spaces import Space
-from jnas.types import Array, CellWeights, PyTree
+from jnas.types import Array, PyTree
 
 # The connection that a slot takes: node that is read, name of the operation.
 Candidate = tuple[int, str]
@@ -298,7 +298,7 @@ def build(
   slots = {name: layout(space, name) for name in space.cell_types}
   net = IndexedNet(slots, space.concat, plan, settings)
 
-  def index(weights: CellWeights) -> dict[str, np.ndarray]:
+  def index(weights: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return {
       name: indices(np.asarray(weights[name]), space, name, slots[name])
       for name in space.cell_types

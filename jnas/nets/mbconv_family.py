@@ -20,7 +20,7 @@ from jnas.ops import OPS as CELL_OPS
 from jnas.ops import Cost, Settings, Shape
 from jnas.ops import base as ops_base
 from jnas.spaces import Space
-from jnas.types import Array, CellWeights, PyTree
+from jnas.types import Array, PyTree
 
 SETTINGS = mbconv_count.SETTINGS
 
@@ -177,7 +177,7 @@ def indexed(
   def apply(variables: PyTree, images: Array, index_l: Array) -> Any:
     return net.apply(variables, images, index_l, train=False)
 
-  def index(weights: CellWeights) -> np.ndarray:
+  def index(weights: Mapping[str, Any]) -> np.ndarray:
     return np.array(
       [
         np.argmax(np.asarray(weights[layer.cell_type])[row])

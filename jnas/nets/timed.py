@@ -5,7 +5,7 @@ operations timed alone.
 """
 
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from jnas.ops import Shape
-from jnas.types import Array, CellWeights, PyTree
+from jnas.types import Array, PyTree
 
 
 class Indexed(NamedTuple):
@@ -27,7 +27,7 @@ class Indexed(NamedTuple):
 
   init: Callable[[Array], PyTree]
   apply: Callable[[PyTree, Array, PyTree], Array]
-  index: Callable[[CellWeights], PyTree]
+  index: Callable[[Mapping[str, Any]], PyTree]
 
 
 class TimedOp(NamedTuple):

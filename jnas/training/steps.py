@@ -54,12 +54,12 @@ class Search(NamedTuple):
     drop_path: probability of dropping an edge in training.
     drop_skip: probability of dropping an element of an identity's output in
       the first epoch.
-    drop_skip_end: in the last one, to which it goes linearly.
     num_epochs: of the search.
     steps_per_epoch: weight steps in an epoch.
     batch_size: images in a batch, over all devices.
     resources: of `methods.Context`.
     sizes: of `methods.Context`.
+    drop_skip_end: `drop_skip` of the last epoch, to which it goes linearly.
     latency: of `methods.Context`.
   """
 
@@ -81,12 +81,12 @@ class Search(NamedTuple):
   arch_moves_statistics: bool
   drop_path: float
   drop_skip: float
-  drop_skip_end: float
   num_epochs: int
   steps_per_epoch: int
   batch_size: int
   resources: Mapping[str, np.ndarray]
   sizes: methods.Sizes
+  drop_skip_end: float = 0.0
   latency: methods.Latency | None = None
 
   @property

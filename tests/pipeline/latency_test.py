@@ -8,10 +8,10 @@ import pytest
 
 from jnas import config, latency
 from jnas.pipeline import latency as pipeline
-from jnas.pipeline import problem, search
+from jnas.pipeline import latency_build, problem, search
 from tests.pipeline import tiny
 
-EFFORT = pipeline.Effort(batch_size=2, samples=10, repeats=1, compiled=2)
+EFFORT = latency_build.Effort(batch_size=2, samples=10, repeats=1, compiled=2)
 
 
 def unas_config(**settings):
@@ -26,7 +26,7 @@ def unas_config(**settings):
 @pytest.fixture(scope="module")
 def built(tmp_path_factory, compile_cache):
   path = tmp_path_factory.mktemp("latency") / "table.json"
-  return path, pipeline.build(unas_config(), path, EFFORT)
+  return path, latency_build.build(unas_config(), path, EFFORT)
 
 
 def with_costs(built, tmp_path, *, skip, other):
@@ -64,6 +64,7 @@ def test_a_table_says_what_was_measured_and_how_well(built):
   assert corrected["indexed_ms"] == pytest.approx(corrected["measured_ms"])
   assert corrected["table_ms"] == pytest.approx(corrected["measured_ms"])
   assert set(table.errors) == {
+    "drift",
     "fit_mae_ms",
     "held_out_mae_ms",
     "samples_mean_ms",
@@ -169,7 +170,7 @@ def test_a_table_of_something_else_is_refused_before_anything_is_written(
 
 def test_a_network_is_timed_compiled_for_itself(built):
   genotype_of = search.genotypes.from_dict(built[1].compiled[0]["genotype"])
-  timing = pipeline.measure(unas_config(), genotype_of, EFFORT)
+  timing = latency_build.measure(unas_config(), genotype_of, EFFORT)
   assert timing.median_ms > 0
   assert jax.process_count() == 1
 
@@ -185,11 +186,28 @@ def test_a_space_without_a_program_that_branches_is_refused(tmp_path):
     ),
   )
   with pytest.raises(ValueError, match="no program that branches"):
-    pipeline.build(other, tmp_path / "table.json", EFFORT)
+    latency_build.build(other, tmp_path / "table.json", EFFORT)
 
 
 @pytest.mark.parametrize(("name", "value"), [("samples", 3), ("compiled", 1)])
 def test_too_little_effort_is_refused(tmp_path, name, value):
   effort = EFFORT._replace(**{name: value})
   with pytest.raises(ValueError, match=f"--{name} is {value}"):
-    pipeline.build(unas_config(), tmp_path / "table.json", effort)
+    latency_build.build(unas_config(), tmp_path / "table.json", effort)
+
+
+def test_a_device_that_slows_down_is_remarked_on(
+  tmp_path, compile_cache, monkeypatch
+):
+  # Each call of the clock says one millisecond more than the one before.
+  calls = iter(range(1, 1000))
+  monkeypatch.setattr(
+    latency_build.tables,
+    "time_calls",
+    lambda *_, **__: latency.Timing(float(next(calls)), 0.0),
+  )
+  said = []
+  monkeypatch.setattr(latency_build.display, "warn", said.append)
+  table = latency_build.build(unas_config(), tmp_path / "table.json", EFFORT)
+  assert table.errors["drift"] > 0.1
+  assert len(said) == 1 and "keeps the device busy" in said[0]

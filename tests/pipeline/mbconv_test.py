@@ -6,7 +6,14 @@ import pytest
 
 from jnas import config, genotype
 from jnas.nets import mbconv_plan
-from jnas.pipeline import evaluate, problem, search, select
+from jnas.pipeline import (
+  evaluate,
+  latency,
+  latency_build,
+  problem,
+  search,
+  select,
+)
 from tests.pipeline import tiny_mbconv
 
 
@@ -57,3 +64,27 @@ def test_a_selection_edge_by_edge_is_refused():
   )
   with pytest.raises(ValueError, match="must be 'none' or 'sampled'"):
     select.check(problem.prepare(changed))
+
+
+def test_the_latency_of_a_chain_is_tabled_layer_by_layer(
+  tmp_path, compile_cache
+):
+  effort = latency_build.Effort(batch_size=2, samples=10, repeats=1, compiled=2)
+  path = tmp_path / "table.json"
+  table = latency_build.build(tiny_mbconv.get_config(), path, effort)
+  operations = table.operations()
+  assert operations["normal"].shape == (1, 7)
+  assert operations["reduce"].shape == (2, 6)
+  assert operations["normal"][0, 0] == 0  # the skip
+  assert (operations["reduce"] > 0).all()
+  assert all(row["measured_ms"] > 0 for row in table.compiled)
+  base = tiny_mbconv.get_config()
+  asks = dataclasses.replace(
+    base,
+    method=config.MethodConfig(
+      name="unas", settings={"cell": "edges", "latency_table": str(path)}
+    ),
+  )
+  read = latency.load(problem.prepare(asks))
+  assert read is not None
+  assert read.surrogate.coefficients["reduce"].shape == (2, 6)
