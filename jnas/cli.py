@@ -250,6 +250,11 @@ def _bench(arguments: list[str]) -> None:
   from jnas.pipeline import bench, bench_select, compare
 
   if options.compare is not None:
+    if options.what not in bench.WORKLOADS:
+      raise ValueError(
+        f"--compare with {options.what!r}: it takes "
+        f"{', '.join(bench.WORKLOADS)}"
+      )
     settings = [compare.parse(text) for text in options.compare]
     given = [
       options_lib.read_config(parser, [*arguments, *setting.overrides])[1]

@@ -117,12 +117,14 @@ def _train_weights(
   """The state after some steps of the weights, the architecture as it was."""
   if not number:
     return state
+  base_key = jax.device_put(base_key, state.step.sharding)
   step = stage.compile_step(
     "weight step",
-    steps.make_weight_step(parts, base_key),
+    steps.make_weight_step(parts),
+    base_key,
     state,
     train.first(),
-    donate_argnums=0,
+    donate_argnums=1,
   )
   done = epoch = 0
   while done < number:
@@ -134,7 +136,7 @@ def _train_weights(
       train.batch_size,
     )
     for batch in train.batches(order[: number - done]):
-      state, _ = step(state, batch)
+      state, _ = step(base_key, state, batch)
       done += 1
     epoch += 1
   return state
