@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import flax.linen as nn
 
 from jnas.nets import graph, nasbench201_layers, nasbench201_plan
+from jnas.nets.options import DEFAULT
 from jnas.ops import Settings
 from jnas.spaces import Space
 from jnas.types import Array, CellWeights
@@ -21,6 +22,9 @@ class BenchSupernet(nn.Module):
     plan: sizes.
     settings: of its operations.
   """
+
+  # This network has none to choose; what is inherited from it asks.
+  options = DEFAULT
 
   graphs: Mapping[str, graph.CellGraph]
   plan: nasbench201_plan.BenchPlan

@@ -250,8 +250,8 @@ def derived_net(problem: Problem, genotype: Genotype) -> Any:
   for cell_type, cell in genotype.cells().items():
     if cell.num_inputs != inputs:
       raise ValueError(
-        f"the genotype's {cell_type} cell has {cell.num_inputs} inputs; the "
-        f"network of space {problem.config.space!r} takes {inputs}"
+        f"the genotype's {cell_type} cell has {cell.num_inputs} inputs; it "
+        f"must have {inputs} in the network of space {problem.config.space!r}"
       )
   if problem.config.evaluate.inherit:
     # The supernet has weights only for connections of its space.

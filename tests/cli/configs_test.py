@@ -36,7 +36,7 @@ def get_config():
       "line 5: TypeError: SearchConfig.__init__() got an unexpected keyword "
       "argument 'epoch'; did you mean 'epochs'?; its fields: cells, channels",
     ),
-    ("serch=None", "did you mean 'search'?; its fields: name, seed, space"),
+    ("serch=None", "did you mean 'search'?; its fields: name, seed, preset"),
   ],
 )
 def test_a_config_with_a_slip_is_refused(here, refusal, config, message):

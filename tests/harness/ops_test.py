@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jnas.nets import count
-from jnas.ops import OPS, Settings, Shape, base
+from jnas.ops import OPS, Cost, Settings, Shape, base, pool, skip
 
 FEATURES, HEIGHT, WIDTH, BATCH = 4, 8, 4, 2
 SUPERNET = Settings(affine=False, pool_norm=True)
@@ -85,7 +85,7 @@ def test_cost_is_what_hooks_on_the_module_count(
 ):
   settings = Settings(affine=affine, pool_norm=pool_norm)
   module = build(name, stride=stride, settings=settings)
-  counted = {"madds": 0, "norm_elements": 0, "relu_elements": 0}
+  counted = dict.fromkeys(Cost._fields[1:], 0)
 
   def hook(call, args, kwargs, context):
     y = call(*args, **kwargs)
@@ -98,11 +98,21 @@ def test_cost_is_what_hooks_on_the_module_count(
       base.Conv: lambda: math.prod(layer.kernel) * args[0].shape[-1],
     }
     if type(layer) in taps:
-      counted["madds"] += y.size * taps[type(layer)]()
+      madds = y.size * taps[type(layer)]()
+      pixels = y.size // y.shape[-1]
+      counted["madds"] += madds
+      # Input, output and kernel.
+      channels = args[0].shape[-1] + y.shape[-1]
+      counted["accesses"] += pixels * channels + madds // pixels
       if type(layer) is base.Depthwise and layer.relu:
         counted["relu_elements"] += args[0].size
     elif type(layer) is base.BatchNorm:
       counted["norm_elements"] += y.size
+    elif type(layer) is pool.Pool:
+      counted["pool_additions"] += 9 * y.size
+      counted["accesses"] += 2 * y.size
+    elif type(layer) is skip.Skip and layer.stride == 1:
+      counted["accesses"] += 2 * y.size
     return y
 
   relu = jax.nn.relu

@@ -40,7 +40,9 @@ class ToyNet:
 
 def toy_search():
   images = batches.Images((0.0,) * 3, (1.0,) * 3, 0, False, 0)
-  return SimpleNamespace(net=ToyNet(), images=images)
+  return SimpleNamespace(
+    net=ToyNet(), images=images, has_transit=False, has_bypass=False
+  )
 
 
 def test_the_operation_that_carries_the_labels_is_chosen():
