@@ -460,18 +460,6 @@ def _check_progressive(config: Config) -> None:
     )
 
 
-def selects_inside(config: Config) -> bool:
-  """Whether selection is part of the search: SGAS decides while it trains."""
-  return (
-    config.selection.name == "perturbation" and config.method.name == "sgas"
-  )
-
-
-def selects_after(config: Config) -> bool:
-  """Whether a stage of its own selects after the search."""
-  return config.selection.name != "none" and not selects_inside(config)
-
-
 def load(path_or_name: str) -> Config:
   """The config that a file, or a config that ships with jnas, describes.
 

@@ -180,6 +180,9 @@ class Method(NamedTuple):
       record of each epoch.
     same_sample: whether the weight step draws with the architecture step's
       key, so that both see one sample.
+    decides_edges: whether the method settles edges while it searches; its
+      memory then has, for each cell type, the "decisions" of
+      `functional.sgas`, and perturbation may choose their operations.
     trains_candidates: whether there is no supernet: random cells are trained
       apart, `settings.num_candidates` of them, and the best is found.
     authors: fields of the config, by dotted name, that the authors' code sets
@@ -205,6 +208,7 @@ class Method(NamedTuple):
   transit: Callable[[Any, ArchParams, Context], CellWeights] | None = None
   report: Callable[[Any, ArchParams, Context], dict[str, Array]] = no_report
   same_sample: bool = False
+  decides_edges: bool = False
   trains_candidates: bool = False
   authors: Mapping[str, Any] = {}
   needs: Callable[[Space], None] | None = None

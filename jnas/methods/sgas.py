@@ -163,5 +163,6 @@ SGAS = base.Method(
   init_memory=init_memory,
   after_epoch=after_epoch,
   report=report,
+  decides_edges=True,
   authors=darts.DARTS.authors,
 )

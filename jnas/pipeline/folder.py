@@ -14,6 +14,7 @@ import jax
 
 from jnas import config as configs
 from jnas import genotype as genotypes
+from jnas.pipeline import selecting
 from jnas.training import checkpoint
 from jnas.training.metrics import MetricsFile
 
@@ -62,7 +63,7 @@ class RunFolder:
   @property
   def search_genotype(self) -> pathlib.Path:
     """File of what the search derives by itself."""
-    if configs.selects_after(self.config):
+    if selecting.after(self.config):
       return self.search / "genotype.json"
     return self.genotype
 
@@ -179,7 +180,7 @@ def load_genotype(run: RunFolder) -> genotypes.Genotype:
     FileNotFoundError: if there is none yet.
   """
   if not run.genotype.exists():
-    stage = "select" if configs.selects_after(run.config) else "search"
+    stage = "select" if selecting.after(run.config) else "search"
     raise FileNotFoundError(
       f"no genotype in {str(run.path)!r}: run `jnas {stage}` first, or give "
       "one with --genotype"

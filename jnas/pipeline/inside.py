@@ -14,9 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas import config as configs
 from jnas.functional import projection
-from jnas.pipeline import problem, scoring, stage
+from jnas.pipeline import problem, scoring, selecting, stage
 from jnas.pipeline.programs import Programs
 from jnas.selection import perturbation
 from jnas.training import steps
@@ -34,7 +33,7 @@ def make(
   valid: stage.Placed,
 ) -> Decide | None:
   """What replaces SGAS's operations by PT's; None if nothing does."""
-  if not configs.selects_inside(found.config):
+  if not selecting.inside(found.config):
     return None
   scorers = {
     name: scoring.make_scorer(found, search, state, valid, (name,))[0]

@@ -3,7 +3,7 @@
 import pathlib
 
 from jnas import config as configs
-from jnas.pipeline import display, evaluate, problem, search, select
+from jnas.pipeline import display, evaluate, problem, search, select, selecting
 from jnas.report import page
 
 
@@ -26,7 +26,7 @@ def run(config: configs.Config, workdir: str | pathlib.Path) -> pathlib.Path:
   problem.check_evaluate(found)
   select.check(found)
   search.run(config, workdir)
-  if configs.selects_after(config):
+  if selecting.after(config):
     select.run(config, workdir)
   result = evaluate.run(config, workdir)
   path = page.write(pathlib.Path(workdir))

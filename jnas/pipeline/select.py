@@ -25,6 +25,7 @@ from jnas.pipeline import (
   records,
   sampling,
   scoring,
+  selecting,
   stage,
   tuning,
 )
@@ -80,10 +81,10 @@ def run(config: configs.Config, workdir: str | pathlib.Path) -> SelectResult:
       "selection.name is 'none': the search's genotype is the result; to "
       "select, it must be 'perturbation', 'magnitude' or 'sampled'"
     )
-  if configs.selects_inside(config):
+  if selecting.inside(config):
     raise ValueError(
-      "method 'sgas' with selection 'perturbation' selects while it searches: "
-      "run `jnas search`, whose genotype is the result"
+      f"method {config.method.name!r} with selection 'perturbation' selects "
+      "while it searches: run `jnas search`, whose genotype is the result"
     )
   found = problem.prepare(config)
   check(found)
@@ -117,11 +118,11 @@ def check(found: problem.Problem) -> None:
       f"{config.supernet.engine!r}: Transit-cells have no mixing weights to "
       "try; supernet.engine must be 'all'"
     )
-  if config.method.name == "sgas" and config.selection.name == "magnitude":
+  if found.method.decides_edges and config.selection.name == "magnitude":
     raise ValueError(
-      "selection.name is 'magnitude' with method 'sgas', whose edges are "
-      "decided when its search ends; selection.name must be 'none', "
-      "'perturbation' or 'sampled'"
+      f"selection.name is 'magnitude' with method {config.method.name!r}, "
+      "whose edges are decided when its search ends; selection.name must be "
+      "'none', 'perturbation' or 'sampled'"
     )
   if found.space.chain and config.selection.name != "sampled":
     raise ValueError(
