@@ -18,7 +18,7 @@ from jnas import mistakes
 
 # Whether settings follow the papers or their authors' code (SPEC 6).
 PRESETS = ("paper", "authors")
-Scalar = int | float | str | bool
+Scalar = int | float | bool | str
 
 
 @dataclasses.dataclass(frozen=True)

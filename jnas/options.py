@@ -5,6 +5,7 @@ Every field of the config is an option, `--search.epochs 10`.
 
 import argparse
 import contextlib
+import dataclasses
 import difflib
 import io
 import itertools
@@ -122,9 +123,22 @@ def _override(config: configs.Config, arguments: list[str]) -> configs.Config:
       contextlib.redirect_stderr(output),
       contextlib.redirect_stdout(output),
     ):
-      return tyro.cli(configs.Config, default=config, args=arguments)
+      # Names and values are read only into a dictionary that is empty.
+      given = tyro.cli(
+        configs.Config, default=_set_settings(config, {}), args=arguments
+      )
   except SystemExit as error:
     raise ValueError(_one_line(output.getvalue())) from error
+  return _set_settings(
+    given, {**config.method.settings, **given.method.settings}
+  )
+
+
+def _set_settings(
+  config: configs.Config, settings: dict[str, configs.Scalar]
+) -> configs.Config:
+  method = dataclasses.replace(config.method, settings=settings)
+  return dataclasses.replace(config, method=method)
 
 
 def _one_line(message: str) -> str:

@@ -2,6 +2,8 @@
 
 import pytest
 
+from jnas import options
+
 RUN = ("run", "--config", "smoke", "--workdir", "run")
 
 
@@ -206,3 +208,17 @@ def test_a_slip_in_code_of_the_users_own_is_one_line(
   for name, text in {"own": OWN, **OWN_SLIPS}.items():
     (here / f"{name}.py").write_text(text)
   assert message in refusal(*RUN, *arguments)
+
+
+def test_method_settings_are_added_to_those_of_the_config():
+  parser = options.config_parser("plan", None, workdir=False)
+  arguments = ["--config", "snas_mild_cifar10"]
+  given = ["--method.settings", "temperature", "0.5", "per_example", "True"]
+  _, config = options.read_config(parser, [*arguments, *given])
+  assert config.method.settings == {
+    "level": "mild",
+    "temperature": 0.5,
+    "per_example": True,
+  }
+  _, unchanged = options.read_config(parser, arguments)
+  assert unchanged.method.settings == {"level": "mild"}
