@@ -19,7 +19,7 @@ from jnas.types import ArchParams, Array, CellWeights, PRNGKey, PyTree
 # Choice: the paper gives none (SPEC 7, U1); a level is judged by its effect.
 LEVELS = {"none": 0.0, "mild": 1.5e-3, "moderate": 4e-3, "aggressive": 1e-2}
 # Largest weight, of either sign, that reaching a target may give the cost.
-_LARGEST_WEIGHT = 0.1
+_LARGEST_WEIGHT = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Settings:
   mean_baseline: bool = False
   target_params: float = 0.0
   target_madds: float = 0.0
-  target_gain: float = 0.2
+  target_gain: float = 2.0
 
   def __post_init__(self):
     """Refuses settings without meaning."""
