@@ -18,7 +18,7 @@ ALLOWED = {
   "spaces": BASIC,
   "data": BASIC,
   "latency": BASIC,
-  "nets": BASIC | {"ops", "spaces", "functional"},
+  "nets": BASIC | {"native", "ops", "spaces", "functional"},
   "methods": BASIC | {"spaces", "functional"},
   "selection": BASIC | {"spaces", "functional"},
   "report": BASIC,

@@ -100,6 +100,7 @@ T* Data(const ffi::AnyBuffer& buffer) {
 #define JNAS_ARG .Arg<xla::ffi::AnyBuffer>()
 #define JNAS_REST .RemainingArgs()
 #define JNAS_RET .Ret<xla::ffi::AnyBuffer>()
+#define JNAS_RETS .RemainingRets()
 #define JNAS_STRIDE .Attr<int64_t>("stride")
 #define JNAS_WINDOW JNAS_STRIDE.Attr<int64_t>("dilation")
 #define JNAS_EPS .Attr<float>("eps")

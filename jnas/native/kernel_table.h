@@ -8,11 +8,13 @@
 #include "pool.h"
 #include "normalize.h"
 #include "separable.h"
+#include "mix.h"
 
 template <typename T>
 inline constexpr Kernels<T> kTable = {
     Convolve<T>,     InputGradient<T>, KernelGradient<T>, Separate<T>,
     SeparateBack<T>, PoolMax<T>,       PoolTake<T>,       PoolPut<T>,
     PoolMean<T>,     PoolSpread<T>,    Moments<T>,        Products<T>,
-    Standardize<T>,  Project<T>,
+    Standardize<T>,  Project<T>,       Mix<T>,            MixSpread<T>,
+    MixInner<T>,
 };

@@ -102,6 +102,25 @@ struct Normalize : NormalizeShape {
   float eps;
 };
 
+// Weighted sums of N stacks: total t is the sum over n of weights[n, t, group]
+// times term n at t, and what is added to it. Group g has the g-th part of the
+// images. A term that is not stacked, of shape [1, B, ...], is read by all
+// targets.
+template <typename T>
+struct Mixture {
+  using Image = T;
+  int64_t targets, groups, batch, size;  // size: numbers of an image
+  int64_t pieces;                        // of an image
+  const float* weights;                  // [N, T, G]
+  std::vector<T*> terms;                 // [T or 1, B, size]
+  std::vector<bool> is_stacked;          // the terms
+  std::vector<T*> totals;                // T of [B, size]
+  std::vector<const T*> added;           // like the totals, or none
+  float* partial;                        // [B, N, T], of MixInner
+
+  int64_t work() const { return 4 * terms.size() * targets * batch * size; }
+};
+
 template <typename T>
 struct Kernels {
   // Blocks: source, image, block of channels, band.
@@ -124,6 +143,11 @@ struct Kernels {
   void (*products)(const Normalize<T>&, int64_t index);
   void (*standardize)(const Normalize<T>&, int64_t index);
   void (*project)(const Normalize<T>&, int64_t index);
+  // Blocks: image, piece of it.
+  void (*mix)(const Mixture<T>&, int64_t index);
+  void (*mix_spread)(const Mixture<T>&, int64_t index);
+  // Blocks: image.
+  void (*mix_inner)(const Mixture<T>&, int64_t index);
 };
 
 // The fastest kernels that this processor can run, and what they are for.

@@ -36,6 +36,9 @@ _TARGETS = (
   "jnas_project",
   "jnas_products",
   "jnas_subtract",
+  "jnas_mix",
+  "jnas_mix_spread",
+  "jnas_mix_inner",
 )
 
 # XLA promises to take handlers a year old; its interface changes twice a year.

@@ -7,9 +7,18 @@ on CPU where they were built, shifted slices in XLA where not, and grouped
 convolution on other platforms.
 """
 
+from collections.abc import Sequence
+
 import chex
 
-from jnas.native import depthwise, library, normalization, pooling, separable
+from jnas.native import (
+  depthwise,
+  library,
+  mixing,
+  normalization,
+  pooling,
+  separable,
+)
 from jnas.types import Array
 
 
@@ -182,6 +191,40 @@ def separable_norm(
     eps=float(eps),
     momentum=float(momentum),
   )
+
+
+def mix(
+  weights: Array, terms: Sequence[Array], added: Sequence[Array] = ()
+) -> list[Array]:
+  """Adds stacks up, each of its T pieces weighted.
+
+  Args:
+    weights: `[N, T]`, or `[N, T, B]` where each image has its own.
+    terms: N stacks `[T, B, H, W, C]`, or `[1, B, H, W, C]` for one that all
+      targets share; all of one type, in whose product sums are float32 at
+      least.
+    added: nothing, or T arrays `[B, H, W, C]` of that type.
+
+  Returns:
+    T arrays `[B, H, W, C]`: the sum over n of `weights[n, t] * terms[n][t]`,
+    and `added[t]`.
+  """
+  chex.assert_rank(weights, {2, 3})
+  chex.assert_rank([*terms, *added], [5] * len(terms) + [4] * len(added))
+  chex.assert_type([*terms, *added], terms[0].dtype)
+  num_targets, image = weights.shape[1], terms[0].shape[1:]
+  if len(weights) != len(terms) or len(added) not in (0, num_targets):
+    raise ValueError(
+      f"weights are {weights.shape}, for {len(terms)} terms and {len(added)} "
+      "totals; use one row for each term and one column for each total"
+    )
+  chex.assert_shape([*added], image)
+  for term in terms:
+    chex.assert_shape(term, ({1, num_targets}, *image))
+  weights = weights.astype(mixing.weights_type(terms[0]))
+  if weights.ndim == 2:
+    weights = weights[:, :, None]
+  return mixing.mix(weights, terms, added)
 
 
 def describe() -> str:

@@ -16,11 +16,10 @@ import jax.core
 import jax.extend.core as jex_core
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import xla_metadata
 from jax.interpreters import ad, batching, mlir
 from jax.sharding import AxisType, PartitionSpec
 
-from jnas.native import library
+from jnas.native import apart, library
 
 ShapedArray = jax.core.ShapedArray
 
@@ -38,11 +37,14 @@ class Native(NamedTuple):
     batch_axes: each operand's axis of the batch, None where it has none; of
       operands that may be left out too. Nothing if it runs on one device only.
     out_batch_axes: the same of the results.
+    find_axes: gives both from the shapes of the operands and the parameters,
+      or nothing, where they are not always the same.
   """
 
   run: Callable
   batch_axes: tuple[int | None, ...] = ()
   out_batch_axes: tuple[int | None, ...] = ()
+  find_axes: Callable | None = None
 
 
 def make(
@@ -140,9 +142,12 @@ def _lower_on_cpu(
     # An exported program has to run where these kernels are not.
     and not ctx.module_context.lowering_parameters.for_export
   ):
+    if native.find_axes:
+      axes = native.find_axes(*ctx.avals_in, **params)
+      native = Native(native.run, *axes)
     run = _split_over_devices(native, ctx, multiple_results)
   if run is None and _is_on_one_device(ctx):
-    run = functools.partial(_run_apart, xla, tuple(params.items()))
+    run = functools.partial(apart.call, xla, tuple(params.items()))
     params = {}
   return mlir.lower_fun(run or xla, multiple_results)(ctx, *args, **params)
 
@@ -150,28 +155,6 @@ def _lower_on_cpu(
 def _is_on_one_device(ctx) -> bool:
   context = ctx.module_context.axis_context
   return isinstance(context, mlir.ShardingContext) and context.num_devices == 1
-
-
-def _run_apart(function: Callable, params: tuple, *args):
-  """Runs a function as a computation of its own, which XLA does not inline.
-
-  XLA on CPU fuses the many slices of an operation with those of the next,
-  computing shared values again and again: a network of them compiles for
-  more than ten minutes, one by one they take a tenth of a second each.
-  """
-  with xla_metadata.set_xla_metadata(inlineable="false"):
-    return _outline(function, params)(*args)
-
-
-@functools.cache
-def _outline(function: Callable, params: tuple) -> Callable:
-  def outlined(*args):
-    # What is called within is to be inlined.
-    with xla_metadata.set_xla_metadata(inlineable=None):
-      return function(*args, **dict(params))
-
-  outlined.__name__ = function.__name__
-  return jax.jit(outlined)
 
 
 def _split_over_devices(native: Native, ctx, multiple_results: bool):

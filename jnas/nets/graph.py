@@ -8,13 +8,17 @@ other those that the genotype names.
 Source: DESIGN.md, section 4, "batch by source node".
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
 
 from jnas import registry
 from jnas.genotype import Cell
+from jnas.native import lowering
 from jnas.ops import OPS, Op
 from jnas.spaces import Space
 from jnas.types import Array
@@ -128,12 +132,18 @@ def split_weights(
   Returns:
     By (source, operation): `[T]` or `[T, B]`.
   """
+  members = [member for group in graph.groups for member in group.members]
   by_edge = jnp.moveaxis(weights, (-2, -1), (0, 1))
-  parts = {}
-  for group in graph.groups:
-    rows = [by_edge[edge, column] for _, edge, column in group.members]
-    parts[group.source, group.op] = jnp.stack(rows)
-  return parts
+  # One gather in all: its gradient is one scatter, not a sum of padded rows.
+  rows = by_edge[
+    np.array([member.edge for member in members], int),
+    np.array([member.column for member in members], int),
+  ]
+  sizes = [len(group.members) for group in graph.groups]
+  return {
+    (group.source, group.op): part
+    for group, part in zip(graph.groups, lax.split(rows, sizes), strict=True)
+  }
 
 
 def scale_weights(weights: Array, scales: Array | None) -> Array:
@@ -222,35 +232,31 @@ def walk(
       x = enter(source, x)
     # What reaches the same targets is added while still stacked: a few large
     # additions instead of one for each edge and operation.
-    stacks: dict[tuple[int, ...], Array] = {}
+    terms: dict[tuple[int, ...], list[tuple[Group, Array]]] = {}
     for group in groups:
-      outputs = run(group, x)
-      part = None if weights is None else weights[source, group.op]
       targets = tuple(member.target for member in group.members)
-      if len(targets) > len(outputs):
-        # One output for all: weighted for each, its gradient is a sum of T
-        # terms. Broadcast, it would be a reduction, 13 times slower on CPU.
-        for index, target in enumerate(targets):
-          _add(sums, target, _weigh(outputs[0], _take(part, index)))
+      terms.setdefault(targets, []).append((group, run(group, x)))
+    for targets, pairs in terms.items():
+      if weights is None:
+        totals = _add_up([outputs for _, outputs in pairs], len(targets))
       else:
-        _add(stacks, targets, _weigh(outputs, part))
-    for targets, stack in stacks.items():
-      for index, target in enumerate(targets):
-        _add(sums, target, stack[index])
+        parts = [weights[source, group.op] for group, _ in pairs]
+        stacks = [outputs for _, outputs in pairs]
+        # All or none, so that none is lost.
+        known = all(target in sums for target in targets)
+        earlier = [sums.pop(target) for target in targets] if known else []
+        totals = lowering.mix(jnp.stack(parts), stacks, earlier)
+      for target, total in zip(targets, totals, strict=True):
+        sums[target] = sums[target] + total if target in sums else total
   return jnp.concatenate([nodes[node] for node in graph.concat], axis=-1)
 
 
-def _weigh(outputs: Array, part: Array | None) -> Array:
-  """Multiplies `[T, B, ...]` by `[T]` or `[T, B]`; without T, the same."""
-  if part is None:
-    return outputs
-  part = part.astype(outputs.dtype)
-  return outputs * part.reshape(*part.shape, *[1] * (outputs.ndim - part.ndim))
-
-
-def _take(part: Array | None, index: int) -> Array | None:
-  return None if part is None else part[index]
-
-
-def _add(totals: dict, key: object, term: Array) -> None:
-  totals[key] = totals[key] + term if key in totals else term
+def _add_up(stacks: Sequence[Array], num_targets: int) -> list[Array]:
+  """Adds stacks `[T or 1, B, ...]`; one that is not stacked counts for all."""
+  full = [stack for stack in stacks if len(stack) == num_targets]
+  totals = jnp.unstack(functools.reduce(jnp.add, full)) if full else ()
+  single = [stack[0] for stack in stacks if len(stack) < num_targets]
+  if not single:
+    return [*totals]
+  common = functools.reduce(jnp.add, single)
+  return [total + common for total in totals] or [common] * num_targets

@@ -13,6 +13,7 @@ from jax import flatten_util
 
 from jnas.config import EvaluateConfig, SearchConfig
 from jnas.functional import schedules
+from jnas.native import apart
 from jnas.types import Array, PyTree
 
 # Decays of Adam on the weights.
@@ -51,17 +52,18 @@ def weights(
   else:
     direction = optax.trace(decay=settings.momentum)
 
+  whole = optax.chain(
+    optax.clip_by_global_norm(settings.clip_norm),
+    optax.add_decayed_weights(settings.weight_decay),
+    direction,
+    optax.scale_by_learning_rate(
+      lambda count: weights_lr(settings, _epoch(count, steps_per_epoch))
+    ),
+  )
   # One long vector instead of hundreds of leaves: a few instructions to
   # compile instead of a few for each leaf.
   return optax.flatten(
-    optax.chain(
-      optax.clip_by_global_norm(settings.clip_norm),
-      optax.add_decayed_weights(settings.weight_decay),
-      direction,
-      optax.scale_by_learning_rate(
-        lambda count: weights_lr(settings, _epoch(count, steps_per_epoch))
-      ),
-    )
+    optax.GradientTransformation(whole.init, apart.on_cpu(whole.update))
   )
 
 
