@@ -108,10 +108,10 @@ def run_step(config: configs.Config, *, repeats: int) -> dict[str, Any]:
     ValueError: for bad input.
   """
   workload = search_workload(config)
-  weight = measure("weight step", workload, "step_s", repeats)
-  arch = dict.fromkeys(weight)  # null where one pass moves both
-  if "arch_step_s" in workload.steps:
-    arch = measure("architecture step", workload, "arch_step_s", repeats)
+  found, rss_bytes = measure(workload, repeats)
+  weight = found["step_s"]
+  # Null where one pass moves both.
+  arch = found.get("arch_step_s", dict.fromkeys(weight))
   return {
     "step_s": weight["step_s"],
     "arch_step_s": arch["step_s"],
@@ -121,6 +121,7 @@ def run_step(config: configs.Config, *, repeats: int) -> dict[str, Any]:
     "arch_compile_cold_s": arch["compile_cold_s"],
     "arch_compile_warm_s": arch["compile_warm_s"],
     "peak_bytes": max(weight["peak_bytes"], arch["peak_bytes"] or 0),
+    "rss_bytes": rss_bytes,
     "hlo_instructions": weight["hlo_instructions"],
     **_machine(workload.batch_size),
   }
@@ -140,10 +141,12 @@ def run_evaluate(config: configs.Config, *, repeats: int) -> dict[str, Any]:
     ValueError: for bad input.
   """
   workload = evaluate_workload(config)
-  step = measure("training step", workload, "step_s", repeats)
+  found, rss_bytes = measure(workload, repeats)
+  step = found["step_s"]
   return {
     **step,
     "images_per_s": workload.batch_size / step["step_s"],
+    "rss_bytes": rss_bytes,
     **_machine(workload.batch_size),
   }
 
@@ -168,34 +171,40 @@ def random_dataset(found: problem.Problem, num_images: int) -> Dataset:
 
 
 def measure(
-  what: str, workload: Workload, name: str, repeats: int
-) -> dict[str, Any]:
-  """Compiles a step cold and from the cache, and times it.
+  workload: Workload, repeats: int
+) -> tuple[dict[str, dict[str, Any]], int]:
+  """Compiles the steps and times them, then compiles them from the cache.
 
   Args:
-    what: name of the step, for the display.
     workload: its state is left as it is.
-    name: of the step in the workload.
-    repeats: timed runs, after one that is not counted.
+    repeats: timed runs of each step, after one that is not counted.
+
+  Returns:
+    Figures by the name of the step; the process's peak memory in bytes once
+    each step was compiled and run, as in a search.
   """
-  function = workload.steps[name]
-  with tempfile.TemporaryDirectory() as cache:
-    with _compile_cache(cache):
-      with display.waiting(f"compiling the {what}, cold"):
-        _, cold = _time_compile(function, workload)
+  found: dict[str, dict[str, Any]] = {}
+  with tempfile.TemporaryDirectory() as cache, _compile_cache(cache):
+    programs = {}
+    for name, function in workload.steps.items():
+      with display.waiting(f"compiling {name.removesuffix('_s')}, cold"):
+        programs[name], cold = _time_compile(function, workload)
+      timed = timer(programs[name], workload)
+      with display.waiting(f"timing {name.removesuffix('_s')}"):
+        seconds = [timed() for _ in range(repeats + 1)]
+      found[name] = {
+        "step_s": statistics.median(seconds[1:]),
+        "compile_cold_s": cold,
+        "peak_bytes": memory.compiled_peak_bytes(programs[name]),
+        "hlo_instructions": memory.instruction_count(programs[name]),
+      }
+    rss_bytes = memory.rss_peak_bytes()
+    programs.clear()
+    for name, function in workload.steps.items():
       jax.clear_caches()
-      with display.waiting(f"compiling the {what}, from the cache"):
-        compiled, warm = _time_compile(function, workload)
-  timed = timer(compiled, workload)
-  with display.waiting(f"timing the {what}"):
-    seconds = [timed() for _ in range(repeats + 1)]
-  return {
-    "step_s": statistics.median(seconds[1:]),
-    "compile_cold_s": cold,
-    "compile_warm_s": warm,
-    "peak_bytes": memory.compiled_peak_bytes(compiled),
-    "hlo_instructions": memory.instruction_count(compiled),
-  }
+      with display.waiting(f"compiling {name.removesuffix('_s')}, cached"):
+        found[name]["compile_warm_s"] = _time_compile(function, workload)[1]
+  return found, rss_bytes
 
 
 def compile_step(function: Callable[..., Any], workload: Workload) -> Any:
@@ -262,7 +271,6 @@ def describe_lowering() -> str:
 def _machine(batch_size: int) -> dict[str, Any]:
   device = jax.devices()[0]
   return {
-    "rss_bytes": memory.rss_peak_bytes(),
     "lowering": describe_lowering(),
     "devices": jax.device_count(),
     "device_kind": device.device_kind,

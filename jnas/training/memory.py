@@ -15,16 +15,27 @@ _INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?[\w.\-]+ = ", re.MULTILINE)
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
 
 
+# Recorded by JAX after a program was compiled or read from the cache; a
+# program that takes longer, in seconds, is a large one.
+_COMPILED = "/jax/core/compile/backend_compile_duration"
+_LONG = 0.3
+
+
 def keep_freed_memory() -> bool:
-  """Makes the C allocator keep what is freed, for the whole process.
+  """Makes programs on CPU use the same memory again, for the whole process.
 
   XLA on CPU allocates the temporaries of a program anew in every run. By
   default glibc maps them from the system and unmaps them after, and each
-  page faults again in each step. Call it before threads start.
+  page faults again in each step. And a program starts when the one before has
+  its results ready, while its temporaries may not be free yet: then both have
+  theirs at once. So programs on CPU run in the calling thread, one by one.
+
+  Call it before threads start and before JAX runs anything.
 
   Returns:
-    Whether it is in effect; False where the C library is not glibc.
+    Whether freed memory is kept; False where the C library is not glibc.
   """
+  jax.config.update("jax_cpu_enable_async_dispatch", False)
   if not sys.platform.startswith("linux"):
     return False
   mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
@@ -32,7 +43,20 @@ def keep_freed_memory() -> bool:
     return False
   # One arena: the others give large blocks back whatever the thresholds.
   settings = {_M_ARENA_MAX: 1, _M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: -1}
-  return all(mallopt(name, value) == 1 for name, value in settings.items())
+  if not all(mallopt(name, value) == 1 for name, value in settings.items()):
+    return False
+  jax.monitoring.register_event_duration_secs_listener(_trim_after_compiling)
+  return True
+
+
+def _trim_after_compiling(event: str, seconds: float, **_: object) -> None:
+  """Gives back what is free once a large program has been compiled.
+
+  What the compiler keeps lies scattered where temporaries had been: these
+  find no place large enough there any more, and would take another.
+  """
+  if event == _COMPILED and seconds > _LONG:
+    ctypes.CDLL(None).malloc_trim(0)
 
 
 def compiled_peak_bytes(compiled: jax.stages.Compiled) -> int:
