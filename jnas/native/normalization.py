@@ -8,8 +8,10 @@ the same pass; they are state, through which nothing is differentiated.
 Source: Ioffe and Szegedy (arXiv:1502.03167), Algorithm 1 and Section 3.
 """
 
+import functools
 import math
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.interpreters import ad
@@ -181,10 +183,14 @@ def _normalize_jvp(primals, tangents, *, eps, momentum):
   no_tangents = [primitive.zero_tangent(value) for value in moved]
   if type(t) is ad.Zero:
     return out, [*map(primitive.zero_tangent, (y, var)), *no_tangents]
-  wide = t.astype(var.dtype)
-  centred = y.astype(var.dtype) * _standard_deviation(var, eps)
-  var_dot = 2 * jnp.mean(centred * wide, axis=(1, 2, 3))
+  var_dot = _var_tangent(t, y, var, eps=eps)
   return out, [project(t, y, var, eps=eps), var_dot, *no_tangents]
+
+
+@functools.partial(jax.jit, static_argnames="eps")  # traced once for a shape
+def _var_tangent(t, y, var, *, eps):
+  centred = y.astype(var.dtype) * _standard_deviation(var, eps)
+  return 2 * _mean(centred * t.astype(var.dtype))[:, 0, 0, 0]
 
 
 def _project_jvp_y(y_dot, t, y, var, *, eps):

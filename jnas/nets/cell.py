@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from jnas.nets import drops, heads, macro, width
@@ -65,7 +66,9 @@ class SourceNode(nn.Module):
     def run(module: nn.Module, x: Array) -> Array:
       return module(x, train=train)
 
-    y = (nn.remat(run) if self.remat else run)(module, x[None])
+    y = (nn.remat(run) if self.remat else run)(
+      module, jax.lax.expand_dims(x, (0,))
+    )
     is_identity = op.is_identity and self.stride == 1
     if is_identity and drop_skip is not None:
       y = jnp.broadcast_to(y, (targets, *y.shape[1:]))
