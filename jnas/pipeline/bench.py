@@ -209,7 +209,7 @@ def measure(
 
 def compile_step(function: Callable[..., Any], workload: Workload) -> Any:
   """Compiles one of the steps of a workload."""
-  jitted = jax.jit(function, donate_argnums=0)
+  jitted = stage.jit(function, donate_argnums=0)
   return jitted.lower(workload.state, workload.batch).compile()
 
 

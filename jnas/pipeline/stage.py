@@ -63,7 +63,20 @@ def compile_step(
 ) -> jax.stages.Compiled:
   """Compiles a step for arguments like these, showing that it goes on."""
   with display.waiting(f"compiling the {what}"):
-    return jax.jit(function, **jit_options).lower(*args).compile()
+    return jit(function, **jit_options).lower(*args).compile()
+
+
+def jit(function: Callable[..., Any], **options: Any) -> Any:
+  """`jax.jit`, so that `jax.checkpoint` saves memory on CPU too.
+
+  XLA on CPU drops the barriers that keep what is computed again behind the
+  forward pass, and then computes it early and stores it all the same.
+  """
+  if jax.default_backend() == "cpu":
+    options["compiler_options"] = {
+      "xla_disable_hlo_passes": "cse_barrier_expander"
+    }
+  return jax.jit(function, **options)
 
 
 def peak_bytes(*compiled: jax.stages.Compiled) -> int:

@@ -1,11 +1,16 @@
 """jnas bench, through the command line."""
 
+import dataclasses
+import functools
 import json
 import pathlib
 
 import pytest
 
 from jnas import cli
+from jnas import config as configs
+from jnas.pipeline import bench
+from jnas.training import memory
 from tests.pipeline import tiny
 
 CONFIG = pathlib.Path(tiny.__file__)
@@ -42,3 +47,18 @@ def test_bench_prints_one_json_object_and_writes_nothing(
   assert found["batch"] == batch
   assert found["images_per_s"] == pytest.approx(batch / found["step_s"])
   assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("remat", ["op", "cell"])
+def test_computing_again_takes_less_memory(remat):
+  assert peak(remat) < 0.8 * peak("none")
+
+
+@functools.cache
+def peak(remat):
+  config = configs.load("smoke")
+  supernet = dataclasses.replace(config.supernet, remat=remat)
+  config = dataclasses.replace(config, supernet=supernet)
+  workload = bench.search_workload(config)
+  program = bench.compile_step(workload.steps["step_s"], workload)
+  return memory.compiled_peak_bytes(program)
