@@ -6,6 +6,7 @@ move if the weights had followed the architecture?
 Source: DARTS (arXiv:1806.09055), Eqs. (5)-(8); SPEC 3.1.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -97,29 +98,36 @@ def darts_value_and_grad(
   Raises:
     ValueError: for an unknown `order` or `hvp`.
   """
-  products = {"exact": mixed_product, "fd": finite_difference_product}
-  if order not in (1, 2) or hvp not in products:
+  if order not in (1, 2) or hvp not in ("exact", "fd"):
     raise ValueError(
       f"order {order!r}, hvp {hvp!r}: the order must be 1 or 2, hvp one of "
-      f"{', '.join(products)}"
+      "exact, fd"
     )
   if order == 1:
     return jax.value_and_grad(loss_fn, argnums=1)(w, a, batch_val)
-  stepped = unroll(
-    loss_fn,
-    w,
-    a,
-    batch_train,
-    xi=xi,
-    momentum_buffer=momentum_buffer,
-    mu=mu,
-    wd=wd,
-  )
+  product: Callable[[PyTree], PyTree]
+  if hvp == "exact":
+    # The pass that gives the gradient is the one to differentiate along v,
+    # which is known only later.
+    (grad, _), along = jax.linearize(
+      lambda weights: jax.grad(loss_fn, argnums=(0, 1))(
+        weights, a, batch_train
+      ),
+      w,
+    )
+    product = lambda v: along(v)[1]  # noqa: E731
+  else:
+    grad = jax.grad(loss_fn)(w, a, batch_train)
+    product = functools.partial(
+      finite_difference_product, loss_fn, w, a, batch_train
+    )
+  stepped = _step(w, grad, momentum_buffer, xi=xi, mu=mu, wd=wd)
   loss, (v, direct) = jax.value_and_grad(loss_fn, argnums=(0, 1))(
     stepped, a, batch_val
   )
-  product = products[hvp](loss_fn, w, a, batch_train, v)
-  return loss, jax.tree.map(lambda d, p: d - xi * p, direct, product)  # Eq. (7)
+  return loss, jax.tree.map(
+    lambda d, p: d - xi * p, direct, product(v)
+  )  # Eq. (7)
 
 
 def unroll(
@@ -150,15 +158,28 @@ def unroll(
   Returns:
     Weights like w.
   """
+  grad = jax.grad(loss_fn)(w, a, batch)
+  return _step(w, grad, momentum_buffer, xi=xi, mu=mu, wd=wd)
+
+
+def _step(
+  w: PyTree,
+  grad: PyTree,
+  momentum_buffer: PyTree | None,
+  *,
+  xi: Array | float,
+  mu: float,
+  wd: float,
+) -> PyTree:
   if momentum_buffer is None:
     momentum_buffer = jax.tree.map(jnp.zeros_like, w)
   return jax.tree.map(
-    lambda weight, moment, grad: (
-      weight - xi * (mu * moment + grad + wd * weight)
+    lambda weight, moment, slope: (
+      weight - xi * (mu * moment + slope + wd * weight)
     ),
     w,
     momentum_buffer,
-    jax.grad(loss_fn)(w, a, batch),
+    grad,
   )
 
 
