@@ -50,6 +50,17 @@ def project(t: Array, y: Array, var: Array, *, eps: float) -> Array:
   return _project_p.bind(t, y, var, eps=eps)
 
 
+def push(t: Array, y: Array, var: Array, *, eps: float) -> list[Array]:
+  """Tangents of y and var, from t, that of what was normalised to them."""
+  return [project(t, y, var, eps=eps), _var_tangent(t, y, var, eps=eps)]
+
+
+@functools.partial(jax.jit, static_argnames="eps")  # traced once for a shape
+def _var_tangent(t, y, var, *, eps):
+  centred = y.astype(var.dtype) * _standard_deviation(var, eps)
+  return 2 * _mean(centred * t.astype(var.dtype))[:, 0, 0, 0]
+
+
 def _normalize_xla(x, running_mean, running_var, *, eps, momentum):
   wide = x.astype(_statistics_type(x))
   mean = _mean(wide)
@@ -183,14 +194,7 @@ def _normalize_jvp(primals, tangents, *, eps, momentum):
   no_tangents = [primitive.zero_tangent(value) for value in moved]
   if type(t) is ad.Zero:
     return out, [*map(primitive.zero_tangent, (y, var)), *no_tangents]
-  var_dot = _var_tangent(t, y, var, eps=eps)
-  return out, [project(t, y, var, eps=eps), var_dot, *no_tangents]
-
-
-@functools.partial(jax.jit, static_argnames="eps")  # traced once for a shape
-def _var_tangent(t, y, var, *, eps):
-  centred = y.astype(var.dtype) * _standard_deviation(var, eps)
-  return 2 * _mean(centred * t.astype(var.dtype))[:, 0, 0, 0]
+  return out, [*push(t, y, var, eps=eps), *no_tangents]
 
 
 def _project_jvp_y(y_dot, t, y, var, *, eps):

@@ -71,18 +71,12 @@ def _compose(
 
 def _compose_push(x, kernel, matrix, y, var, *tangents, given, eps, **window):
   """Tangents of y and var, from those `given` of x, kernel and matrix."""
-  del y, var
 
   def run(*chosen):
-    args = _fill((x, kernel, matrix), given, chosen)
-    z = _convolve(*args, **window)
-    still = jnp.zeros((z.shape[0], z.shape[-1]), jnp.float32)
-    y, var, *_ = normalization.normalize_with_var(
-      z, still, still, eps=eps, momentum=0.0
-    )
-    return [y, var]
+    return _convolve(*_fill((x, kernel, matrix), given, chosen), **window)
 
-  return jax.jvp(run, _choose((x, kernel, matrix), given), tangents)[1]
+  _, z_dot = jax.jvp(run, _choose((x, kernel, matrix), given), tangents)
+  return normalization.push(z_dot, y, var, eps=eps)
 
 
 def _compose_pull(x, kernel, matrix, y, var, g, *, wanted, eps, **window):

@@ -49,13 +49,15 @@ def keep_freed_memory() -> bool:
   return True
 
 
-def _trim_after_compiling(event: str, seconds: float, **_: object) -> None:
+def _trim_after_compiling(
+  event: str, duration_secs: float, **_: object
+) -> None:
   """Gives back what is free once a large program has been compiled.
 
   What the compiler keeps lies scattered where temporaries had been: these
   find no place large enough there any more, and would take another.
   """
-  if event == _COMPILED and seconds > _LONG:
+  if event == _COMPILED and duration_secs > _LONG:
     ctypes.CDLL(None).malloc_trim(0)
 
 
