@@ -166,10 +166,11 @@ def describe(result: Mapping[str, Any]) -> str:
 
 def _to_arguments(name: str, value: str) -> list[str]:
   """A flag is given by its name, other fields with their value."""
-  if value not in ("true", "false"):
+  if value.lower() not in ("true", "false"):
     return [f"--{name}", value]
   section, dot, field = name.rpartition(".")
-  return [f"--{section}{dot}{'' if value == 'true' else 'no-'}{field}"]
+  prefix = "" if value.lower() == "true" else "no-"
+  return [f"--{section}{dot}{prefix}{field}"]
 
 
 class _Worker(NamedTuple):
