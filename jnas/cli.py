@@ -202,12 +202,18 @@ def _report(arguments: list[str]) -> None:
 def _plan(arguments: list[str]) -> None:
   """Parameters, steps, peak memory and time, before a run."""
   parser = options_lib.config_parser("plan", _plan.__doc__, workdir=False)
+  parser.add_argument(
+    "--rungs",
+    action="store_true",
+    help="the search also with Engine and Transit cells, shared features and "
+    "bottleneck one after the other",
+  )
   options_lib.add_json(parser)
   options, config = options_lib.read_config(parser, arguments)
   _prepare_jax()
   from jnas.pipeline import plan
 
-  result = plan.run(config)
+  result = plan.run(config, rungs=options.rungs)
   if options.json:
     print(json.dumps(result))
   else:
@@ -577,12 +583,27 @@ def _print_results(result: Any) -> None:
 def _print_plan(result: dict[str, Any]) -> None:
   for title, part in (
     ("data", result["data"]),
-    ("search", {k: v for k, v in result.items() if not isinstance(v, dict)}),
+    ("search", {k: v for k, v in result.items() if not _is_nested(v)}),
     ("evaluate (a random genotype)", result["evaluate"]),
   ):
     print(title)
     for name, value in part.items():
       print(f"  {name:14s} {_pretty(name, value)}")
+  if "rungs" in result:
+    import rich.console
+    import rich.table
+
+    names = ("supernet", "params", "madds", "peak_bytes", "step_s", "eta_s")
+    table = rich.table.Table(title="search, with more savings in each row")
+    for name in names:
+      table.add_column(name, justify="left" if name == "supernet" else "right")
+    for rung in result["rungs"]:
+      table.add_row(*(_pretty(name, rung[name]) for name in names))
+    rich.console.Console().print(table)
+
+
+def _is_nested(value: Any) -> bool:
+  return isinstance(value, dict | list)
 
 
 def _pretty(name: str, value: Any) -> str:

@@ -215,7 +215,7 @@ def _ports(
   ports = [None, None]
   if layout.has_ports:
     ports = [
-      layout.port(width.reduce_name(first), inner),
+      layout.port(width.reduce_name(0), inner),
       layout.port(width.expand_name(first), channels),
     ]
   return Ports(

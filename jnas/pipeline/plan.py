@@ -1,6 +1,8 @@
 """What a run will take, before it is run; needs no images."""
 
+import dataclasses
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,16 +15,25 @@ from jnas.selection import random as random_selection
 from jnas.training import keys, train_steps
 from jnas.training.keys import Stage
 
+# What a rung saves where the config itself does not say how.
+_ENGINE, _BOTTLENECK = "first", 4
 
-def run(config: configs.Config) -> dict[str, Any]:
+
+def run(config: configs.Config, *, rungs: bool = False) -> dict[str, Any]:
   """Plans the search and the evaluation of a config.
 
-  The steps are compiled and run once on random images: that is where memory
-  and time come from.
+  The steps are compiled and run on random images: that is where memory and
+  time come from.
+
+  Args:
+    config: of the run.
+    rungs: whether to plan the search also with the savings of EnTranNAS one
+      after the other, from none to all.
 
   Returns:
     The fields of `jnas plan --json`: sizes of the search at the top level, of
-    the evaluation under "evaluate", of the data under "data".
+    the evaluation under "evaluate", of the data under "data", of each rung
+    under "rungs" if they are asked for.
 
   Raises:
     ValueError: for bad input.
@@ -31,8 +42,18 @@ def run(config: configs.Config) -> dict[str, Any]:
   problem.search_net(found)
   problem.check_evaluate(found)
   problem.check_devices(config)
+  others = [
+    (name, problem.prepare(rung))
+    for name, rung in (_rungs(config) if rungs else ())
+  ]
+  for _, other in others:
+    problem.search_net(other)
+  planned = [
+    {"supernet": name, **_plan_search(other)} for name, other in others
+  ]
   return {
     **_plan_search(found),
+    **({"rungs": planned} if rungs else {}),
     "evaluate": _plan_evaluate(found),
     "data": {
       "name": found.info.name,
@@ -44,6 +65,37 @@ def run(config: configs.Config) -> dict[str, Any]:
     },
     "devices": jax.device_count(),
   }
+
+
+def _rungs(config: configs.Config) -> list[tuple[str, configs.Config]]:
+  """The config without savings, and with one more each time.
+
+  Source: EnTranNAS, Table 3.
+  """
+  given = config.supernet
+  savings: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("all cells mix", {}),
+    (
+      "+ Engine and Transit cells",
+      {"engine": _ENGINE if given.engine == "all" else given.engine},
+    ),
+    ("+ shared features", {"share_features": True}),
+    (
+      "+ bottleneck",
+      {
+        "bottleneck": _BOTTLENECK if given.bottleneck == 1 else given.bottleneck
+      },
+    ),
+  )
+  supernet = dataclasses.replace(
+    given, engine="all", share_features=False, bottleneck=1
+  )
+  found = []
+  for name, saving in savings:
+    supernet = dataclasses.replace(supernet, **saving)
+    rung = dataclasses.replace(config, supernet=supernet)
+    found.append((name, configs.check(rung)))
+  return found
 
 
 def _plan_search(found: problem.Problem) -> dict[str, Any]:
@@ -58,12 +110,13 @@ def _plan_search(found: problem.Problem) -> dict[str, Any]:
   compiled, peak_bytes = programs.compile_programs(
     parts, base_key, state, batch
   )
-  began = time.perf_counter()
-  if compiled.arch_step is not None:
-    state = compiled.arch_step(state, (batch, batch))
-  state, loss = compiled.weight_step(state, batch)
-  jax.block_until_ready(loss)
-  step_s = time.perf_counter() - began
+
+  def take_step(state: Any) -> Any:
+    if compiled.arch_step is not None:
+      state = compiled.arch_step(state, (batch, batch))
+    return compiled.weight_step(state, batch)[0]
+
+  step_s = _time_second(take_step, state)
   num_steps = config.epochs * parts.steps_per_epoch
   height, _, channels = found.info.image_shape
   return {
@@ -103,9 +156,7 @@ def _plan_evaluate(found: problem.Problem) -> dict[str, Any]:
     donate_argnums=1,
   )
   peak_bytes = stage.peak_bytes(step)
-  began = time.perf_counter()
-  jax.block_until_ready(step(base_key, state, batch))
-  step_s = time.perf_counter() - began
+  step_s = _time_second(lambda state: step(base_key, state, batch)[0], state)
   num_steps = config.epochs * training.steps_per_epoch
   height, _, channels = found.info.image_shape
   counted = found.family.count_derived(
@@ -125,3 +176,11 @@ def _plan_evaluate(found: problem.Problem) -> dict[str, Any]:
     "step_s": step_s,
     "eta_s": step_s * num_steps * networks,
   }
+
+
+def _time_second(take_step: Callable[[Any], Any], state: Any) -> float:
+  """Seconds of a step; not of the first, for which memory is found."""
+  state = jax.block_until_ready(take_step(state))
+  began = time.perf_counter()
+  jax.block_until_ready(take_step(state))
+  return time.perf_counter() - began
