@@ -12,7 +12,7 @@ from jnas.report import layout as layout_lib
 from jnas.report import picture, theme
 
 POINTS_PER_INCH = 72.0
-_ARROW = 5.5  # length of an arrow's head, in points
+ARROW = 5.5  # length of an arrow's head, in points
 
 
 def draw(cell: Cell) -> figure_lib.Figure:
@@ -76,13 +76,20 @@ def trace(
   x0, y0 = start.x + start.width / 2, start.y
   x1, y1 = end.x - end.width / 2, end.y + arrow.port
   if end.kind == "node":
-    x1 -= _ARROW
+    x1 -= ARROW
   turn = bend * (x1 - x0)
   return (x0, y0), (x0 + turn, y0), (x1 - turn, y1), (x1, y1)
 
 
+def op_of(arrow: layout_lib.Arrow) -> str | None:
+  """The operation that an arrow enters or leaves, if any."""
+  return next(
+    (i.text for i in (arrow.end, arrow.start) if i.kind == "op"), None
+  )
+
+
 def _draw_arrow(axes, arrow: layout_lib.Arrow) -> None:
-  op = next((i.text for i in (arrow.end, arrow.start) if i.kind == "op"), None)
+  op = op_of(arrow)
   tint = theme.color("muted" if op is None else theme.family(op))
   style = {
     "facecolor": "none",
@@ -102,10 +109,10 @@ def _draw_arrow(axes, arrow: layout_lib.Arrow) -> None:
     axes.add_patch(patches.PathPatch(through, **style))
   if arrow.end.kind == "node":
     x, y = trace(arrow)[-1]
-    half = 0.42 * _ARROW
+    half = 0.42 * ARROW
     axes.add_patch(
       patches.Polygon(
-        [(x, y - half), (x + _ARROW, y), (x, y + half)],
+        [(x, y - half), (x + ARROW, y), (x, y + half)],
         facecolor=tint,
         linewidth=0,
       )

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from jnas import genotype as genotype_lib
 from jnas.genotype import Genotype
-from jnas.report import curves, findings, folder, markup, tables
+from jnas.report import curves, film, findings, folder, markup, tables
 
 
 def title(run: folder.Run) -> str:
@@ -19,6 +19,7 @@ def body(run: folder.Run, pictures: curves.Pictures) -> str:
     ("cells", "Cells", _cells(run, pictures)),
     ("result", "Result", _result(run)),
     ("search", "Search", curves.search(run, pictures)),
+    ("film", "Film", film.section(run)),
     ("weights", "Architecture weights", curves.weights(run, pictures)),
     ("retraining", "Retraining", curves.retraining(run, pictures)),
     ("settings", "Settings", _settings(run)),
