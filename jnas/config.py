@@ -288,6 +288,17 @@ class EvaluateConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class BenchmarkConfig:
+  """Where what was found is looked up; changes nothing that is found.
+
+  Attributes:
+    table: the user's table of NAS-Bench-201, a path; "" for none.
+  """
+
+  table: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
 class Config:
   """A whole run.
 
@@ -304,6 +315,7 @@ class Config:
     progressive: the search in stages.
     selection: what reads the genotype off the trained supernet.
     evaluate: the training of the derived network.
+    benchmark: where what was found is looked up; no part of the run's identity.
   """
 
   name: str
@@ -321,6 +333,9 @@ class Config:
     default_factory=SelectionConfig
   )
   evaluate: EvaluateConfig = dataclasses.field(default_factory=EvaluateConfig)
+  benchmark: BenchmarkConfig = dataclasses.field(
+    default_factory=BenchmarkConfig
+  )
 
 
 _SECTIONS = {
@@ -331,6 +346,7 @@ _SECTIONS = {
   "progressive": ProgressiveConfig,
   "selection": SelectionConfig,
   "evaluate": EvaluateConfig,
+  "benchmark": BenchmarkConfig,
 }
 _RECORDS = (Config, *_SECTIONS.values())
 
@@ -540,9 +556,18 @@ def flatten(config: Config) -> dict[str, Any]:
   return flat
 
 
+def identity(config: Config) -> dict[str, Any]:
+  """The fields, nested, that make the run what it is: all but `benchmark`."""
+  fields = dataclasses.asdict(config)
+  del fields["benchmark"]
+  return fields
+
+
 def fingerprint(config: Config) -> str:
-  """12 hexadecimal digits that change with any field."""
-  text = json.dumps(_plain(config), sort_keys=True)
+  """12 hexadecimal digits that change with any field of `identity`."""
+  fields = _plain(config)
+  del fields["benchmark"]
+  text = json.dumps(fields, sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -573,11 +598,12 @@ def _section(of: type, values: dict[str, Any]) -> Any:
 
 
 def from_dict(fields: dict[str, Any]) -> Config:
-  """The config that `dataclasses.asdict` wrote.
+  """The config that `dataclasses.asdict` or `identity` wrote.
 
   Raises:
     ValueError: for a field that is unknown, missing or of another type.
   """
+  fields = {"benchmark": {}, **fields}
   try:
     config = Config(
       **{

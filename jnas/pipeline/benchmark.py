@@ -7,7 +7,7 @@ import argparse
 import json
 import math
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import rich.console
@@ -101,8 +101,7 @@ def to_dict(
   the deviation of a single one is None.
   """
   return {
-    "table": str(table.path),
-    "best": {name: _short(table.best(name)) for name in table.accuracies},
+    **table_to_dict(table),
     "cells": [entry_to_dict(entry) for entry in entries],
     "summary": {
       name: {
@@ -113,6 +112,14 @@ def to_dict(
       }
       for name, summary in _summaries(table, entries).items()
     },
+  }
+
+
+def table_to_dict(table: bench.Table) -> dict[str, Any]:
+  """The table's file, and the best accuracy on each data set, in percent."""
+  return {
+    "table": str(table.path),
+    "best": {name: _short(table.best(name)) for name in table.accuracies},
   }
 
 
@@ -133,6 +140,23 @@ def entry_to_dict(entry: bench.Entry) -> dict[str, Any]:
       for name, score in entry.scores.items()
     },
   }
+
+
+def score_table(entries: Mapping[str, bench.Entry]) -> rich.table.Table:
+  """A line for each cell, by its label, and data set, for people."""
+  lines = rich.table.Table("cell", "data set", box=None, pad_edge=False)
+  for title in ("accuracy", "rank", "regret"):
+    lines.add_column(title, justify="right")
+  for label, entry in entries.items():
+    for name, score in entry.scores.items():
+      lines.add_row(
+        label,
+        name,
+        f"{score.accuracy:.2f} %",
+        f"{score.rank:,} of {bench.NUM_CELLS:,}",
+        f"{score.regret:.2f}",
+      )
+  return lines
 
 
 def _summaries(
@@ -161,18 +185,9 @@ def _show(table: bench.Table, entries: Sequence[bench.Entry]) -> None:
       facts.append("its output does not depend on its input")
     console.print(f"{number}  {entry.string}", markup=False)
     console.print(f"   {', '.join(facts)}", markup=False)
-  lines = rich.table.Table("cell", "data set", box=None, pad_edge=False)
-  for title in ("accuracy", "rank", "regret"):
-    lines.add_column(title, justify="right")
-  for number, entry in enumerate(entries, start=1):
-    for name, score in entry.scores.items():
-      lines.add_row(
-        str(number),
-        name,
-        f"{score.accuracy:.2f} %",
-        f"{score.rank:,} of {bench.NUM_CELLS:,}",
-        f"{score.regret:.2f}",
-      )
+  lines = score_table(
+    {str(number): entry for number, entry in enumerate(entries, start=1)}
+  )
   if len(entries) > 1:
     for name, summary in _summaries(table, entries).items():
       lines.add_row(

@@ -61,6 +61,11 @@ class RunFolder:
     return self.path / "genotype.json"
 
   @property
+  def benchmark(self) -> pathlib.Path:
+    """File of what the user's table says of the cells found."""
+    return self.path / "benchmark.json"
+
+  @property
   def search_genotype(self) -> pathlib.Path:
     """File of what the search derives by itself."""
     if selecting.after(self.config):
@@ -80,7 +85,7 @@ class RunFolder:
       write_json(
         file,
         {
-          "config": dataclasses.asdict(self.config),
+          "config": configs.identity(self.config),
           "hash": self.hash,
           "versions": checkpoint.versions(),
         },
@@ -230,5 +235,5 @@ def _differences(old: configs.Config, new: configs.Config) -> list[str]:
   return [
     f"{name} is {before.get(name)!r} there and {after.get(name)!r} here"
     for name in sorted({*before, *after})
-    if before.get(name) != after.get(name)
+    if before.get(name) != after.get(name) and not name.startswith("benchmark.")
   ]

@@ -23,6 +23,7 @@ from jnas.nets import families, graph
 from jnas.nets import resources as tables
 from jnas.nets.options import Options
 from jnas.ops import OPS, Op, Settings
+from jnas.pipeline import lookup
 from jnas.selection import SELECTORS, magnitude
 from jnas.spaces import SPACES, Space
 from jnas.training import batches, sharding
@@ -92,6 +93,7 @@ def prepare(config: configs.Config) -> Problem:
   configs.check(config)
   space = registry.resolve(config.space, SPACES, "space", of=Space)
   method = registry.resolve(config.method.name, METHODS, "method", of=Method)
+  lookup.load(config)  # refuses what is no table
   for name in space.op_names - families.of(space).blocks:
     _check_op(name)
   settings = _method_settings(config.method, method)

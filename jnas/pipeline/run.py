@@ -2,8 +2,17 @@
 
 import pathlib
 
+from jnas import bench
 from jnas import config as configs
-from jnas.pipeline import display, evaluate, problem, search, select, selecting
+from jnas.pipeline import (
+  display,
+  evaluate,
+  lookup,
+  problem,
+  search,
+  select,
+  selecting,
+)
 from jnas.report import page
 
 
@@ -25,9 +34,9 @@ def run(config: configs.Config, workdir: str | pathlib.Path) -> pathlib.Path:
   found = problem.prepare(config)
   problem.check_evaluate(found)
   select.check(found)
-  search.run(config, workdir)
+  genotype = search.run(config, workdir).genotype
   if selecting.after(config):
-    select.run(config, workdir)
+    genotype = select.run(config, workdir).genotype
   result = evaluate.run(config, workdir)
   path = page.write(pathlib.Path(workdir))
   accuracy = result.summary["test_accuracy"]
@@ -35,5 +44,12 @@ def run(config: configs.Config, workdir: str | pathlib.Path) -> pathlib.Path:
   for index, baseline in enumerate(result.baselines):
     accuracy = baseline["test_accuracy"]
     display.say(f"random cell {index}, alike: test accuracy {accuracy:.2%}")
+  table = lookup.load(config)
+  if table is not None:
+    told = "; ".join(
+      f"{name} {score.accuracy:.2f}%, rank {score.rank:,}"
+      for name, score in bench.lookup(table, genotype).scores.items()
+    )
+    display.say(f"cell found, by the table: {told}")
   display.say(f"report: {path}")
   return path

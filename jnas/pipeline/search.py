@@ -25,9 +25,11 @@ from jnas.pipeline import (
   folder,
   inside,
   latency,
+  lookup,
   problem,
   progressive,
   records,
+  selecting,
   stage,
 )
 from jnas.pipeline import programs as programs_of
@@ -64,20 +66,10 @@ def run(config: configs.Config, workdir: str | pathlib.Path) -> SearchResult:
     stage.Stopped: if a signal asked to stop; the state is saved.
   """
   run_folder = folder.open_run(config, workdir)
-  finished = folder.summary(run_folder.search)
-  if finished is not None and run_folder.search_genotype.exists():
-    return SearchResult(genotypes.load(run_folder.search_genotype), finished)
-  folder.check_searchable(run_folder)
-  found = problem.prepare(config)
-  progressive.check(found)
-  latency.check(found)
-  problem.check_devices(config)
-  dataset = problem.load_data(found)
-  run_folder.create()
-  with run_folder.locked(), preemption.StopFlag() as stop:
-    result = _search(found, dataset, run_folder, stop)
-    if stop.requested:  # since the last save
-      raise stage.Stopped("the search is done; the same command continues")
+  table = lookup.load(config)
+  result = _finished(run_folder) or _run(config, run_folder)
+  if not selecting.after(config):
+    lookup.tell(table, run_folder)
   return result
 
 
@@ -94,6 +86,29 @@ def split(found: problem.Problem, dataset: Dataset) -> tuple[Split, Split]:
     for index in parts
   )
   return train, valid
+
+
+def _finished(run_folder: folder.RunFolder) -> SearchResult | None:
+  summary = folder.summary(run_folder.search)
+  if summary is None or not run_folder.search_genotype.exists():
+    return None
+  return SearchResult(genotypes.load(run_folder.search_genotype), summary)
+
+
+def _run(config: configs.Config, run_folder: folder.RunFolder) -> SearchResult:
+  """Checks, and searches or continues."""
+  folder.check_searchable(run_folder)
+  found = problem.prepare(config)
+  progressive.check(found)
+  latency.check(found)
+  problem.check_devices(config)
+  dataset = problem.load_data(found)
+  run_folder.create()
+  with run_folder.locked(), preemption.StopFlag() as stop:
+    result = _search(found, dataset, run_folder, stop)
+    if stop.requested:  # since the last save
+      raise stage.Stopped("the search is done; the same command continues")
+  return result
 
 
 def _search(

@@ -20,6 +20,7 @@ from jnas.pipeline import (
   deciding,
   display,
   folder,
+  lookup,
   problem,
   programs,
   records,
@@ -73,33 +74,9 @@ def run(config: configs.Config, workdir: str | pathlib.Path) -> SelectResult:
     stage.Stopped: if a signal asked to stop; the state is saved.
   """
   run_folder = folder.open_run(config, workdir)
-  finished = folder.summary(run_folder.selection)
-  if finished is not None and run_folder.genotype.exists():
-    return SelectResult(genotypes.load(run_folder.genotype), finished)
-  if config.selection.name == "none":
-    raise ValueError(
-      "selection.name is 'none': the search's genotype is the result; to "
-      "select, it must be 'perturbation', 'magnitude' or 'sampled'"
-    )
-  if selecting.inside(config):
-    raise ValueError(
-      f"method {config.method.name!r} with selection 'perturbation' selects "
-      "while it searches: run `jnas search`, whose genotype is the result"
-    )
-  found = problem.prepare(config)
-  check(found)
-  problem.search_net(found)
-  problem.check_devices(config)
-  folder.check_searchable(run_folder)
-  if folder.summary(run_folder.search) is None:
-    raise FileNotFoundError(
-      f"no finished search in {str(run_folder.path)!r}: run `jnas search` first"
-    )
-  dataset = problem.load_data(found)
-  with run_folder.locked(), preemption.StopFlag() as stop:
-    result = _select(found, dataset, run_folder, stop)
-    if stop.requested:  # since the last save
-      raise stage.Stopped("the selection is done; the same command continues")
+  table = lookup.load(config)
+  result = _finished(run_folder) or _run(config, run_folder)
+  lookup.tell(table, run_folder)
   return result
 
 
@@ -152,6 +129,42 @@ class _Plan(NamedTuple):
     [Journal, SelectionState], tuple[SelectionState, Genotype, dict[str, Any]]
   ]
   peak_bytes: int
+
+
+def _finished(run_folder: folder.RunFolder) -> SelectResult | None:
+  summary = folder.summary(run_folder.selection)
+  if summary is None or not run_folder.genotype.exists():
+    return None
+  return SelectResult(genotypes.load(run_folder.genotype), summary)
+
+
+def _run(config: configs.Config, run_folder: folder.RunFolder) -> SelectResult:
+  """Checks, and selects or continues."""
+  if config.selection.name == "none":
+    raise ValueError(
+      "selection.name is 'none': the search's genotype is the result; to "
+      "select, it must be 'perturbation', 'magnitude' or 'sampled'"
+    )
+  if selecting.inside(config):
+    raise ValueError(
+      f"method {config.method.name!r} with selection 'perturbation' selects "
+      "while it searches: run `jnas search`, whose genotype is the result"
+    )
+  found = problem.prepare(config)
+  check(found)
+  problem.search_net(found)
+  problem.check_devices(config)
+  folder.check_searchable(run_folder)
+  if folder.summary(run_folder.search) is None:
+    raise FileNotFoundError(
+      f"no finished search in {str(run_folder.path)!r}: run `jnas search` first"
+    )
+  dataset = problem.load_data(found)
+  with run_folder.locked(), preemption.StopFlag() as stop:
+    result = _select(found, dataset, run_folder, stop)
+    if stop.requested:  # since the last save
+      raise stage.Stopped("the selection is done; the same command continues")
+  return result
 
 
 def _select(

@@ -10,6 +10,30 @@ CELL_NAMES = {"normal": "Normal cell", "reduce": "Reduction cell"}
 _MOST_ROWS = 60  # of the numbers by epoch
 
 
+def benchmark(run: folder.Run, pictures: Pictures) -> str:
+  """What the table of NAS-Bench-201 says of the cells, over the epochs."""
+  table = tables.benchmark(run)
+  if table is None:
+    return ""
+  selected = bool(run.benchmark.get("before_selection"))
+  point = "; the point is the cell selected afterwards" if selected else ""
+  captions = {
+    name: f"{name.removeprefix('benchmark_')}: the cell that the search would"
+    f" derive at each epoch{point}."
+    for name in pictures
+    if name.startswith("benchmark_")
+  }
+  return (
+    '<p class="lead">Looked up in the table of NAS-Bench-201, whose cells were'
+    " all trained for 200 epochs, apart from this run; over the epochs as in"
+    " Figure 4 of PT. Regret is the best cell's accuracy minus this one's.</p>"
+  ) + _charts(
+    pictures,
+    captions,
+    f'<div class="wide">{markup.numbers(table, "benchmark", lead=True)}</div>',
+  )
+
+
 def search(run: folder.Run, pictures: Pictures) -> str:
   """Curves of the search, its table, its numbers by epoch."""
   table = tables.search(run)

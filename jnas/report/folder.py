@@ -79,6 +79,7 @@ class Run:
     is_final: whether `genotype` is final.
     provenance: where the genotype is from.
     networks: the retrained networks, the searched one first.
+    benchmark: what the user's table says of the cells; empty without one.
     faults: what could not be read, in words.
   """
 
@@ -91,6 +92,7 @@ class Run:
   is_final: bool
   provenance: Mapping[str, Any]
   networks: tuple[Network, ...]
+  benchmark: Mapping[str, Any]
   faults: tuple[str, ...]
 
   def setting(self, *path: str) -> Any:
@@ -135,6 +137,7 @@ def read(path: pathlib.Path) -> Run:
     genotype, _ = _read_genotype(folder / "genotype.json", faults)
     networks.append(_read_network(name, folder, genotype, faults))
   faults += search.faults if search else ()
+  looked_up = path / "benchmark.json"
   return Run(
     name=path.resolve().name,
     config=_mapping(settings.get("config")),
@@ -145,6 +148,7 @@ def read(path: pathlib.Path) -> Run:
     is_final=final is not None,
     provenance=provenance,
     networks=tuple(network for network in networks if network),
+    benchmark=_read_object(looked_up, faults) if looked_up.exists() else {},
     faults=tuple(faults),
   )
 

@@ -16,6 +16,7 @@ from jnas.report import (
   plots,
   sections,
   theme,
+  trajectories,
 )
 
 _HERE = pathlib.Path(__file__).parent
@@ -64,6 +65,7 @@ def draw(run: folder.Run) -> dict[str, picture.Picture]:
         figures[f"alpha_{cell_type}"] = heatmaps.heat_maps(weights)
   figures["training_accuracy"] = plots.training_accuracy(run.networks)
   figures["training_loss"] = plots.training_loss(run.networks)
+  figures |= trajectories.draw(run.benchmark)
   return {name: picture.render(f) for name, f in figures.items() if f}
 
 

@@ -18,6 +18,7 @@ def body(run: folder.Run, pictures: curves.Pictures) -> str:
   parts = [
     ("cells", "Cells", _cells(run, pictures)),
     ("result", "Result", _result(run)),
+    ("benchmark", "Benchmark", curves.benchmark(run, pictures)),
     ("search", "Search", curves.search(run, pictures)),
     ("film", "Film", film.section(run)),
     ("weights", "Architecture weights", curves.weights(run, pictures)),

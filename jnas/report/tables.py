@@ -157,6 +157,33 @@ def search(run: folder.Run) -> Table | None:
   return _trim(Table(("search",), tuple(rows)))
 
 
+def benchmark(run: folder.Run) -> Table | None:
+  """What the user's table says of the cells found; None without one."""
+  looked_up = run.benchmark
+  if not looked_up:
+    return None
+  cells = {"searched": looked_up["found"]}
+  if looked_up["before_selection"]:
+    cells = {
+      "selected": looked_up["found"],
+      "searched, before the selection": looked_up["before_selection"],
+    }
+  rows = [
+    Row(
+      data_set,
+      label,
+      (
+        percent(score["accuracy"] / 100),
+        f"{score['rank']:,} of {looked_up['num_cells']:,}",
+        f"{score['regret']:.2f}",
+      ),
+    )
+    for label, cell in cells.items()
+    for data_set, score in cell["scores"].items()
+  ]
+  return Table(("accuracy", "rank", "regret"), tuple(rows))
+
+
 def final_accuracy(log: folder.Log) -> float:
   """Test accuracy of the last epoch known."""
   return _last_value(log, "test_accuracy")

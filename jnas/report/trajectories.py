@@ -6,6 +6,7 @@ Source: PT, Figure 4.
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib import figure as figure_lib
@@ -17,6 +18,33 @@ _SIZE = (4.0, 2.8)  # inches: about the width of a phone
 _FEW_EPOCHS = 15  # up to which each one gets a mark
 _ROLES = ("sep", "pool", "dil", "conv", "skip", "none")
 _DASHES = ("solid", (0, (4, 2)), (0, (1, 1.5)))
+
+
+def draw(benchmark: Mapping[str, Any]) -> dict[str, figure_lib.Figure]:
+  """The trajectory on each data set's test images, by the picture's name.
+
+  Args:
+    benchmark: a run's benchmark.json; nothing is drawn of an empty one.
+  """
+  epochs = benchmark.get("epochs", [])
+  numbers = [entry["epoch"] for entry in epochs]
+  figures = {}
+  for data_set, best in benchmark.get("best", {}).items():
+    if not epochs or data_set.endswith("_valid"):
+      continue
+    shown = {"search": epochs}
+    if benchmark["before_selection"]:
+      shown["selected"] = [benchmark["found"]]
+    lines = {
+      label: [cell["scores"][data_set]["accuracy"] for cell in cells]
+      for label, cells in shown.items()
+    }
+    figures[f"benchmark_{data_set}"] = plot_trajectories(
+      lines,
+      epochs={"search": numbers, "selected": numbers[-1:]},
+      best=best,
+    )
+  return figures
 
 
 def plot_trajectories(

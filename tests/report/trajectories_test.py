@@ -1,9 +1,11 @@
 """The picture of PT's Figure 4."""
 
+import json
+
 import numpy as np
 import pytest
 
-from jnas.report import picture, theme, trajectories
+from jnas.report import page, picture, theme, trajectories
 
 
 def lines_of(figure):
@@ -77,3 +79,57 @@ def test_the_picture_is_the_same_every_time_and_holds_its_words():
 def test_what_cannot_be_drawn_is_one_clear_line(accuracies, epochs, message):
   with pytest.raises(ValueError, match=message):
     trajectories.plot_trajectories(accuracies, epochs=epochs)
+
+
+def looked_up(*, selected: bool):
+  """A benchmark.json of two epochs, on test and on validation images."""
+
+  def cell(accuracy):
+    scores = {"accuracy": accuracy, "rank": 3, "regret": 94.0 - accuracy}
+    return {"scores": {"cifar10": scores, "cifar10_valid": scores}}
+
+  return {
+    "table": "made.npz",
+    "best": {"cifar10": 94.0, "cifar10_valid": 94.0},
+    "num_cells": 15_625,
+    "found": cell(93.5),
+    "before_selection": cell(60.0) if selected else None,
+    "epochs": [
+      {"epoch": 1, **cell(80.0)},
+      {"epoch": 3, **cell(60.0)},
+    ],
+  }
+
+
+def test_a_run_is_drawn_on_test_images_with_the_selected_cell_as_a_point():
+  (name, figure), *rest = trajectories.draw(looked_up(selected=True)).items()
+  assert name == "benchmark_cifar10" and not rest
+  lines = lines_of(figure)
+  assert list(lines) == ["search", "selected", "best cell, 94.00 %"]
+  np.testing.assert_array_equal(lines["search"].get_xdata(), [1, 3])
+  np.testing.assert_array_equal(lines["search"].get_ydata(), [80.0, 60.0])
+  np.testing.assert_array_equal(lines["selected"].get_xdata(), [3])
+  np.testing.assert_array_equal(lines["selected"].get_ydata(), [93.5])
+  figure = trajectories.draw(looked_up(selected=False))["benchmark_cifar10"]
+  assert list(lines_of(figure)) == ["search", "best cell, 94.00 %"]
+  assert trajectories.draw({}) == {}
+  assert trajectories.draw({**looked_up(selected=True), "epochs": []}) == {}
+
+
+def test_the_page_needs_no_table(make_run):
+  path = make_run(epochs=1, retrain_epochs=0, ops=("none", "skip_connect"))
+  assert 'id="benchmark"' not in page.write(path).read_text()
+  (path / "benchmark.json").write_text(json.dumps(looked_up(selected=True)))
+  text = page.write(path).read_text()
+  assert (path / "report" / "benchmark_cifar10.svg").exists()
+  section = text.partition('id="benchmark"')[2].partition("</section>")[0]
+  assert "the point is the cell selected afterwards" in section
+  for row in (
+    ("cifar10", "selected", "93.50 %", "0.50"),
+    ("cifar10_valid", "searched, before the selection", "60.00 %", "34.00"),
+  ):
+    label, note, accuracy, regret = row
+    assert (
+      f'<th scope="row">{label}<span class="note">{note}</span></th>'
+      f"<td>{accuracy}</td><td>3 of 15,625</td><td>{regret}</td>"
+    ) in section
