@@ -128,7 +128,7 @@ ffi::Error ConvolveHandler(ffi::ThreadPool pool, In x, In kernel, Rest rest,
                             Data<T>(kernel), static_cast<const T*>(gate),
                             nullptr};
     ParallelFor(pool, d.sources * d.batch * d.bands, d.work(),
-                [&](int64_t i) { KernelsOf<T>().convolve(d, i); });
+                [&](int64_t i) { KernelsOf<T>(d.channels).convolve(d, i); });
   });
 }
 
@@ -150,7 +150,9 @@ ffi::Error InputGradientHandler(ffi::ThreadPool pool, In kernel, In g,
                             Data<T>(kernel), static_cast<const T*>(gate),
                             nullptr};
     ParallelFor(pool, d.sources * d.batch * d.bands, d.work(),
-                [&](int64_t i) { KernelsOf<T>().input_gradient(d, i); });
+                [&](int64_t i) {
+                  KernelsOf<T>(d.channels).input_gradient(d, i);
+                });
   });
 }
 
@@ -179,7 +181,9 @@ ffi::Error KernelGradientHandler(ffi::ThreadPool pool, In x, In g, Rest rest,
     const Depthwise<T> d = {shape,   Data<T>(x),                  Data<T>(g),
                             nullptr, static_cast<const T*>(gate), sums};
     ParallelFor(pool, d.sources * d.image_blocks, d.work(),
-                [&](int64_t i) { KernelsOf<T>().kernel_gradient(d, i); });
+                [&](int64_t i) {
+                  KernelsOf<T>(d.channels).kernel_gradient(d, i);
+                });
   });
   if (wrong_type.failure()) return wrong_type;
   AddBlocks(pool, shape.image_blocks, *partial, *dk);

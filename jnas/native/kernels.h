@@ -150,9 +150,10 @@ struct Kernels {
   void (*mix_inner)(const Mixture<T>&, int64_t index);
 };
 
-// The fastest kernels that this processor can run, and what they are for.
+// The fastest kernels that this processor can run on so many channels, and the
+// name of the widest.
 template <typename T>
-const Kernels<T>& KernelsOf();
+const Kernels<T>& KernelsOf(int64_t channels);
 const char* TargetName();
 
 // Channels are worked on in blocks of at most this many.

@@ -127,7 +127,9 @@ ffi::Error MixHandler(ffi::ThreadPool pool, In weights, Rest rest,
   }
   return arrays.Run([&](const auto& m) {
     ParallelFor(pool, m.batch * m.pieces, m.work(),
-                [&](int64_t i) { KernelsOf<Element<decltype(m)>>().mix(m, i); });
+                [&](int64_t i) {
+                  KernelsOf<Element<decltype(m)>>(m.size).mix(m, i);
+                });
   });
 }
 
@@ -140,7 +142,9 @@ ffi::Error SpreadHandler(ffi::ThreadPool pool, In weights, Rest rest,
   JNAS_RETURN_IF_ERROR(Collect("terms", results, 0, terms, &arrays.terms));
   return arrays.Run([&](const auto& m) {
     ParallelFor(pool, m.batch * m.pieces, m.work(),
-                [&](int64_t i) { KernelsOf<Element<decltype(m)>>().mix_spread(m, i); });
+                [&](int64_t i) {
+                  KernelsOf<Element<decltype(m)>>(m.size).mix_spread(m, i);
+                });
   });
 }
 
@@ -163,7 +167,9 @@ ffi::Error InnerHandler(ffi::ThreadPool pool, Rest rest, Out weights,
   return arrays.Run([&](auto m) {
     m.partial = Data<float>(*partial);
     ParallelFor(pool, m.batch, m.work(),
-                [&](int64_t i) { KernelsOf<Element<decltype(m)>>().mix_inner(m, i); });
+                [&](int64_t i) {
+                  KernelsOf<Element<decltype(m)>>(m.size).mix_inner(m, i);
+                });
     const int64_t images = m.batch / groups;
     for (int64_t i = 0; i < numbers * groups; ++i) {
       const int64_t first = i % groups * images;

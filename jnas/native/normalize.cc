@@ -93,7 +93,7 @@ template <typename T>
 void ComputeProducts(ffi::ThreadPool& pool, const Normalize<T>& d, float* mean,
                      float* second) {
   ParallelFor(pool, d.stacked * d.blocks, d.work(),
-              [&](int64_t i) { KernelsOf<T>().products(d, i); });
+              [&](int64_t i) { KernelsOf<T>(d.channels).products(d, i); });
   const int64_t channels = d.channels;
   Scratch scratch;
   double* sums = scratch.Take<double>(2 * channels);
@@ -121,7 +121,7 @@ template <typename T>
 void ComputeMoments(ffi::ThreadPool& pool, const Normalize<T>& d, float* mean,
                     float* var) {
   ParallelFor(pool, d.stacked * d.blocks, d.work(),
-              [&](int64_t i) { KernelsOf<T>().moments(d, i); });
+              [&](int64_t i) { KernelsOf<T>(d.channels).moments(d, i); });
   JoinMoments(d, d.partial, mean, var);
 }
 
@@ -149,7 +149,7 @@ ffi::Error NormalizeHandler(ffi::ThreadPool pool, In x, In running_mean,
     ComputeMoments(pool, d, Data<float>(*mean), Data<float>(*var));
     moving.Apply(d.mean, d.var, d.stacked * d.channels);
     ParallelFor(pool, d.stacked * d.blocks, d.work(),
-                [&](int64_t i) { KernelsOf<T>().standardize(d, i); });
+                [&](int64_t i) { KernelsOf<T>(d.channels).standardize(d, i); });
   });
 }
 
@@ -189,7 +189,7 @@ ffi::Error StandardizeHandler(ffi::ThreadPool pool, In x, In mean, In var,
                             Data<T>(*y), nullptr,      Data<float>(mean),
                             nullptr, Data<float>(var), eps};
     ParallelFor(pool, d.stacked * d.blocks, d.work(),
-                [&](int64_t i) { KernelsOf<T>().standardize(d, i); });
+                [&](int64_t i) { KernelsOf<T>(d.channels).standardize(d, i); });
   });
 }
 
@@ -216,7 +216,7 @@ ffi::Error ProjectHandler(ffi::ThreadPool pool, In t, In y, In var, Out out,
                             eps};
     ComputeProducts(pool, d, Data<float>(*mean), Data<float>(*second));
     ParallelFor(pool, d.stacked * d.blocks, d.work(),
-                [&](int64_t i) { KernelsOf<T>().project(d, i); });
+                [&](int64_t i) { KernelsOf<T>(d.channels).project(d, i); });
   });
 }
 
@@ -252,7 +252,7 @@ ffi::Error SubtractHandler(ffi::ThreadPool pool, In t, In y, In mean,
         nullptr, Data<float>(mean), Data<float>(second), Data<float>(var),
         eps};
     ParallelFor(pool, d.stacked * d.blocks, d.work(),
-                [&](int64_t i) { KernelsOf<T>().project(d, i); });
+                [&](int64_t i) { KernelsOf<T>(d.channels).project(d, i); });
   });
 }
 

@@ -49,7 +49,10 @@ ffi::Error RunPool(ffi::ThreadPool& pool, const ffi::AnyBuffer& x,
     const Pool<T> p = {shape, Data<T>(x), Data<T>(y),
                        winner ? Data<uint8_t>(*winner) : nullptr};
     ParallelFor(pool, p.batch * (over_input ? p.height : p.out_height),
-                p.work(), [&](int64_t i) { select(KernelsOf<T>())(p, i); });
+                p.work(),
+                [&](int64_t i) {
+                  select(KernelsOf<T>(p.channels))(p, i);
+                });
   });
 }
 

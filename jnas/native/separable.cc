@@ -66,7 +66,7 @@ ffi::Error SeparateHandler(ffi::ThreadPool pool, In x, In kernel, In matrix,
     d.moments = Data<float>(*partial);
     if (y->element_count() > 0) {
       ParallelFor(pool, d.sources * d.batch, d.work(),
-                  [&](int64_t i) { KernelsOf<T>().separate(d, i); });
+                  [&](int64_t i) { KernelsOf<T>(d.channels).separate(d, i); });
     }
     JoinMoments(images, d.moments, Data<float>(*mean), Data<float>(*var));
     moving.Apply(Data<float>(*mean), Data<float>(*var),
@@ -75,7 +75,7 @@ ffi::Error SeparateHandler(ffi::ThreadPool pool, In x, In kernel, In matrix,
                             d.y,     nullptr,            Data<float>(*mean),
                             nullptr, Data<float>(*var), eps};
     ParallelFor(pool, n.stacked * n.blocks, n.work(),
-                [&](int64_t i) { KernelsOf<T>().standardize(n, i); });
+                [&](int64_t i) { KernelsOf<T>(d.channels).standardize(n, i); });
   });
 }
 
@@ -163,7 +163,9 @@ ffi::Error SeparateBackHandler(ffi::ThreadPool pool, In x, In kernel,
     d.eps = eps;
     if (dx->element_count() > 0) {
       ParallelFor(pool, d.sources * d.image_blocks, d.work(),
-                  [&](int64_t i) { KernelsOf<T>().separate_back(d, i); });
+                  [&](int64_t i) {
+                    KernelsOf<T>(d.channels).separate_back(d, i);
+                  });
     }
     AddBlocks(pool, shape.image_blocks, *kernel_sums, *dkernel);
     AddBlocks(pool, shape.image_blocks, *matrix_sums, *dmatrix);

@@ -7,6 +7,10 @@
 #include <cstring>
 #include <type_traits>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 #include "kernels.h"
 
 // Everything between begin and end is compiled for the named features.
@@ -93,15 +97,19 @@ const char* TargetName() {
 }
 
 template <typename T>
-const Kernels<T>& KernelsOf() {
+const Kernels<T>& KernelsOf(int64_t channels) {
 #if defined(__x86_64__)
+  // Few channels leave a part of a wide vector empty, and such a vector is
+  // copied before it is worked on.
+  const bool fits_half = channels < 32 && channels % 16 != 0;
+  if (kTarget == Target::kAvx512 && fits_half) return avx2::kTable<T>;
   if (kTarget == Target::kAvx512) return avx512::kTable<T>;
   if (kTarget == Target::kAvx2) return avx2::kTable<T>;
 #endif
   return baseline::kTable<T>;
 }
 
-template const Kernels<float>& KernelsOf<float>();
-template const Kernels<bfloat16>& KernelsOf<bfloat16>();
+template const Kernels<float>& KernelsOf<float>(int64_t);
+template const Kernels<bfloat16>& KernelsOf<bfloat16>(int64_t);
 
 }  // namespace jnas

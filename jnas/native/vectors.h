@@ -45,6 +45,45 @@ inline void Store(VectorI32 v, uint8_t* to) {
   __builtin_memcpy(to, &bytes, sizeof(bytes));
 }
 
+// The first `count` lanes, which may be none or more than all: the others are
+// not touched in memory, and 0 once read.
+#if JNAS_WIDTH == 16
+inline constexpr bool kHasMasks = true;
+
+inline __mmask16 MaskOf(int64_t count) {
+  return count >= 16 ? 0xffff : count <= 0 ? 0 : (1u << count) - 1;
+}
+
+inline Vector LoadFirst(const float* from, int64_t count) {
+  return (Vector)_mm512_maskz_loadu_ps(MaskOf(count), from);
+}
+
+inline void StoreFirst(Vector v, float* to, int64_t count) {
+  _mm512_mask_storeu_ps(to, MaskOf(count), (__m512)v);
+}
+#elif JNAS_WIDTH == 8
+inline constexpr bool kHasMasks = true;
+
+inline __m256i MaskOf(int64_t count) {
+  const VectorI32 lanes = {0, 1, 2, 3, 4, 5, 6, 7};
+  const int32_t limit = count >= 8 ? 8 : count <= 0 ? 0 : count;
+  return (__m256i)(lanes < limit);
+}
+
+inline Vector LoadFirst(const float* from, int64_t count) {
+  return (Vector)_mm256_maskload_ps(from, MaskOf(count));
+}
+
+inline void StoreFirst(Vector v, float* to, int64_t count) {
+  _mm256_maskstore_ps(to, MaskOf(count), (__m256)v);
+}
+#else
+inline constexpr bool kHasMasks = false;
+
+Vector LoadFirst(const float*, int64_t);
+void StoreFirst(Vector, float*, int64_t);
+#endif
+
 // Not a sum: x + 0 is not x where x is -0, and would be computed.
 inline Vector Broadcast(float value) { return value - Vector{}; }
 
@@ -59,6 +98,9 @@ struct Channels {
   template <typename T>
   auto Read(const T* from, int n) const {
     if constexpr (kWhole) return Load(from + n * kWidth);
+    if constexpr (kHasMasks && std::is_same_v<T, float>) {
+      return LoadFirst(from + n * kWidth, count - n * kWidth);
+    }
     T lanes[kWidth] = {};
     for (int i = 0; i < kWidth && n * kWidth + i < count; ++i) {
       lanes[i] = from[n * kWidth + i];
@@ -69,6 +111,10 @@ struct Channels {
   template <typename V, typename T>
   void Write(V value, T* to, int n) const {
     if constexpr (kWhole) return Store(value, to + n * kWidth);
+    if constexpr (kHasMasks && std::is_same_v<V, Vector> &&
+                  std::is_same_v<T, float>) {
+      return StoreFirst(value, to + n * kWidth, count - n * kWidth);
+    }
     T lanes[kWidth];
     Store(value, lanes);
     for (int i = 0; i < kWidth && n * kWidth + i < count; ++i) {
