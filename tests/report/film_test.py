@@ -34,7 +34,7 @@ def make_cells(count: int) -> list[Genotype]:
 
 def make_section(genotypes) -> str:
   run = folder.Run(
-    "run", {}, "", {}, make_log(genotypes), None, False, {}, (), ()
+    "run", {}, "", {}, make_log(genotypes), None, False, {}, (), {}, ()
   )
   return film.section(run)
 
