@@ -83,12 +83,40 @@ def _input_gradient_grouped(kernel, g, *gate, stride, dilation, sources, size):
 
 def _kernel_gradient_grouped(x, g, *gate, stride, dilation, taps):
   shape = (g.shape[0], taps, taps, g.shape[-1])
+  x = _close(x, gate)
+  # cuDNN takes 15 to 35 times as long for this gradient where there are
+  # dilated taps, so that they are brought side by side first.
+  if stride % dilation == 0:
+    x = x[:, :, ::dilation, ::dilation]
+    stride, dilation = stride // dilation, 1
+  elif stride == 1:
+    x, g = (_split_phases(images, dilation) for images in (x, g))
+    dilation = 1
 
   def forward(kernel):
-    return _convolve_grouped(x, kernel, *gate, stride=stride, dilation=dilation)
+    return _convolve_grouped(x, kernel, stride=stride, dilation=dilation)
 
   kernel = jax.ShapeDtypeStruct(shape, g.dtype)
   return jax.linear_transpose(forward, kernel)(g)[0]
+
+
+def _split_phases(x: Array, count: int) -> Array:
+  """Returns every count-th row and column as an image of its own.
+
+  Args:
+    x: `[S, B, H, W, C]`; rows and columns of zeros fill it up to a multiple.
+    count: images along each axis.
+
+  Returns:
+    `[S, B * count * count, H / count, W / count, C]`, rounded up.
+  """
+  stack, batch, height, width, channels = x.shape
+  rows, columns = (-(-size // count) for size in (height, width))
+  ends = ((0, rows * count - height), (0, columns * count - width))
+  x = jnp.pad(x, ((0, 0), (0, 0), *ends, (0, 0)))
+  x = x.reshape(stack, batch, rows, count, columns, count, channels)
+  x = x.transpose(0, 1, 3, 5, 2, 4, 6)
+  return x.reshape(stack, -1, rows, columns, channels)
 
 
 # On CPU without native kernels: shifted slices, because XLA runs a grouped

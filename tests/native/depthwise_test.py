@@ -1,4 +1,5 @@
 import functools
+import re
 import itertools
 
 import hypothesis
@@ -196,7 +197,9 @@ def test_the_relu_lets_a_nan_pass(dtype, x64):
 
 
 @each_relu
-@pytest.mark.parametrize("stride,dilation", [(1, 1), (2, 2)])
+@pytest.mark.parametrize(
+  "stride,dilation", [(1, 1), (2, 1), (1, 2), (1, 3), (2, 2), (2, 3)]
+)
 def test_grouped_convolution_for_accelerators_agrees(
   stride, dilation, relu, x64
 ):
@@ -223,6 +226,21 @@ def test_accelerators_get_one_grouped_convolution():
   text = traced.lower(lowering_platforms=("cuda",)).as_text()
   assert text.count("stablehlo.convolution") == 1
   assert "feature_group_count = 3" in text
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_accelerators_get_no_gradient_of_dilated_taps(stride):
+  x, kernel, _, settings = make_problem((1, 2, 4, 4, 3), 2, 3, stride, 2, "f4")
+
+  def loss(kernel):
+    return jnp.sin(lowering.depthwise_conv(x, kernel, **settings)).sum()
+
+  lowered = jax.jit(jax.grad(loss)).trace(kernel)
+  text = lowered.lower(lowering_platforms=("cuda",)).as_text()
+  forward, backward = re.findall(r"stablehlo.convolution.*", text)
+  assert "rhs_dilate = [2, 2]" in forward
+  # The gradient of dilated taps is a convolution with that stride.
+  assert "stride = [2, 2]" not in backward
 
 
 def second_derivatives(convolve, x, kernel):
