@@ -1,6 +1,6 @@
 import functools
-import re
 import itertools
+import re
 
 import hypothesis
 import jax
