@@ -100,6 +100,7 @@ def _commands() -> dict[str, Callable[[list[str]], None]]:
     "search": _search,
     "select": _select,
     "evaluate": _evaluate,
+    "export": _export,
     "report": _report,
     "plan": _plan,
     "bench": _bench,
@@ -185,6 +186,15 @@ def _evaluate(arguments: list[str]) -> None:
   with _stoppable(stage.Stopped, display):
     result = evaluate.run(config, workdir, genotype=given)
     _print_results(result)
+
+
+def _export(arguments: list[str]) -> None:
+  """Writes a trained network as StableHLO, weights and a Python file."""
+  from jnas.pipeline import export
+
+  options = export.parse(arguments)
+  _prepare_jax()
+  print(export.run(options))
 
 
 def _report(arguments: list[str]) -> None:
