@@ -198,15 +198,10 @@ def _export(arguments: list[str]) -> None:
 
 
 def _report(arguments: list[str]) -> None:
-  """Writes report/index.html of a run folder."""
-  parser = options_lib.Parser(prog="jnas report", description=_report.__doc__)
-  parser.add_argument("workdir", help="run folder")
-  options = parser.parse_args(arguments)
-  from jnas.pipeline import folder
-  from jnas.report import page
+  """Writes the page of a run, or one that compares several."""
+  from jnas.pipeline import report
 
-  folder.read_config(pathlib.Path(options.workdir))
-  print(page.write(pathlib.Path(options.workdir)))
+  report.run(report.parse(arguments))
 
 
 def _plan(arguments: list[str]) -> None:
