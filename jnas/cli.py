@@ -100,6 +100,7 @@ def _commands() -> dict[str, Callable[[list[str]], None]]:
     "search": _search,
     "select": _select,
     "evaluate": _evaluate,
+    "transfer": _transfer,
     "export": _export,
     "report": _report,
     "plan": _plan,
@@ -186,6 +187,16 @@ def _evaluate(arguments: list[str]) -> None:
   with _stoppable(stage.Stopped, display):
     result = evaluate.run(config, workdir, genotype=given)
     _print_results(result)
+
+
+def _transfer(arguments: list[str]) -> None:
+  """Trains a genotype's network, as large as a target allows."""
+  from jnas.pipeline import display, stage, transfer
+
+  options, config = transfer.parse(arguments)
+  _prepare_jax()
+  with _stoppable(stage.Stopped, display):
+    transfer.run(options, config)
 
 
 def _export(arguments: list[str]) -> None:
