@@ -131,7 +131,9 @@ def _files(card: Card) -> str:
     f"## Files\n\n{_table(columns, rows)}\n"
     "The difference is that of the logits from jnas's own, over the largest "
     f"logit, on {card.num_images} test images, each file read back, on CPU. "
-    "GPUs and TPUs multiply float32 in their own default precision.\n\n"
+    "GPUs and TPUs multiply float32 in their own default precision. "
+    "jax promises that versions of the next six months read "
+    "network.stablehlo.\n\n"
     "```python\n"
     "import jax.export, pathlib\n"
     'blob = pathlib.Path("network.stablehlo").read_bytes()\n'

@@ -75,7 +75,8 @@ def table(rows: Sequence[rows_lib.Row]) -> str:
     " trained alike; p: two-sided paired t-test of these differences, a cell"
     " counting once however often it was trained. Random cells: a cell of"
     " one seed counts once, whichever runs trained it. Best: picked on the"
-    " test split, so flattering.</p>"
+    " test split, so flattering. Device-hours: wall time by the number of"
+    " devices; mean of the runs.</p>"
   )
   if any(row.kind == "published" for row in rows):
     notes += (

@@ -302,7 +302,7 @@ def _labels(runs: Sequence[folder.Run]) -> list[str]:
   for name, fields in zip(names, fixed, strict=True):
     alike = [f for n, f in zip(names, fixed, strict=True) if n == name]
     differing = [
-      f"{key.rpartition('.')[2]} {fields.get(key)}"
+      f"{key} {fields.get(key)}"
       for key in sorted({key for other in alike for key in other})
       if len({json.dumps(other.get(key)) for other in alike}) > 1
     ]

@@ -141,6 +141,41 @@ def test_network_py_gives_the_logits_of_the_network(case, tmp_path):
   assert module.CLASSES == ("x", 'y"', "z")
 
 
+def test_network_py_trains_as_the_network_does(tmp_path):
+  trained = make(**CASES["norms behind pools"])
+  for name in ("npz", "python"):
+    kind = files.FORMATS[name]
+    kind.write(tmp_path / kind.file, trained)
+  module = load_module(tmp_path / "network.py")
+  draw = np.random.default_rng(1)
+  images = draw.normal(size=(4, *trained.facts.image_shape)).astype(np.float32)
+
+  @jax.jit
+  def own(variables):
+    return trained.net.apply(
+      variables, images, train=True, mutable=["batch_stats"]
+    )
+
+  @jax.jit
+  def other(variables):
+    return module.Network().apply(
+      variables, images, train=True, mutable=["batch_stats"]
+    )
+
+  outputs, moved = own(trained.variables)
+  logits, moved_there = other(module.load())
+  np.testing.assert_allclose(logits, outputs.logits, atol=1e-4)
+  flat = weights.flatten(
+    {"params": trained.variables["params"], **moved},
+    trained.genotype,
+    trained.plan,
+  )
+  there = traverse_util.flatten_dict(moved_there, sep="/")
+  assert len(there) > 20
+  for name, value in there.items():
+    np.testing.assert_allclose(value, flat[name], rtol=1e-4, atol=1e-5)
+
+
 def test_pixels_are_normalised_as_in_training(tmp_path):
   trained = make(**CASES["mbconv"])
   for name in ("npz", "python"):

@@ -137,7 +137,9 @@ def test_groups_of_one_name_are_told_apart_by_what_differs(make_compared):
     make_compared("a", 1, accuracy=0.9, search={"epochs": 7}),
   ]
   labels = [group.label for group in groups.read(paths)]
-  assert labels[1] == "a, cells None, channels None, epochs 7"
+  assert (
+    labels[1] == "a, search.cells None, search.channels None, search.epochs 7"
+  )
 
 
 @pytest.mark.parametrize(
