@@ -121,7 +121,13 @@ def _headline(rows: Sequence[rows_lib.Row]) -> str:
   if best.accuracy.count > 1:
     told += f" {tables.spread(best.accuracy.deviation)}"
   text = f"{best.label}: {told} test accuracy over {_seeds(best)}"
-  return f"{text}, the highest mean." if len(known) > 1 else f"{text}."
+  if len(known) > 1:
+    text += ", the highest mean"
+  if best.against_random.count:
+    points = 100 * best.against_random.difference
+    side = "above" if points >= 0 else "below"
+    text += f", {abs(points):.2f} points {side} random cells of the same seeds"
+  return f"{text}."
 
 
 def _seeds(row: rows_lib.Row) -> str:
