@@ -84,8 +84,9 @@ def restore(
 
 def write_npz(path: pathlib.Path, flat: Mapping[str, np.ndarray]) -> None:
   """Writes the arrays as NumPy's archive."""
+  arrays: dict[str, Any] = dict(flat)
   with path.open("wb") as file:
-    np.savez(file, allow_pickle=False, **flat)
+    np.savez(file, **arrays)
 
 
 def read_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
