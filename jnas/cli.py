@@ -100,6 +100,8 @@ def _commands() -> dict[str, Callable[[list[str]], None]]:
     "search": _search,
     "select": _select,
     "evaluate": _evaluate,
+    "transfer": _transfer,
+    "export": _export,
     "report": _report,
     "plan": _plan,
     "bench": _bench,
@@ -187,16 +189,30 @@ def _evaluate(arguments: list[str]) -> None:
     _print_results(result)
 
 
-def _report(arguments: list[str]) -> None:
-  """Writes report/index.html of a run folder."""
-  parser = options_lib.Parser(prog="jnas report", description=_report.__doc__)
-  parser.add_argument("workdir", help="run folder")
-  options = parser.parse_args(arguments)
-  from jnas.pipeline import folder
-  from jnas.report import page
+def _transfer(arguments: list[str]) -> None:
+  """Trains a genotype's network, as large as a target allows."""
+  from jnas.pipeline import display, stage, transfer
 
-  folder.read_config(pathlib.Path(options.workdir))
-  print(page.write(pathlib.Path(options.workdir)))
+  options, config = transfer.parse(arguments)
+  _prepare_jax()
+  with _stoppable(stage.Stopped, display):
+    transfer.run(options, config)
+
+
+def _export(arguments: list[str]) -> None:
+  """Writes a trained network as StableHLO, weights and a Python file."""
+  from jnas.pipeline import export
+
+  options = export.parse(arguments)
+  _prepare_jax()
+  print(export.run(options))
+
+
+def _report(arguments: list[str]) -> None:
+  """Writes the page of a run, or one that compares several."""
+  from jnas.pipeline import report
+
+  report.run(report.parse(arguments))
 
 
 def _plan(arguments: list[str]) -> None:

@@ -23,6 +23,7 @@ ALLOWED = {
   "selection": BASIC | {"spaces", "functional"},
   "report": BASIC,
   "bench": BASIC,
+  "export": BASIC | {"ops", "nets"},
 }
 
 

@@ -215,6 +215,7 @@ def _write_summary(
     "peak_bytes": trained.peak_bytes,
     "rss_bytes": memory.rss_peak_bytes(),
     "seconds": trained.seconds,
+    "devices": jax.device_count(),
   }
   metrics.MetricsFile(path / "metrics.jsonl").write(summary)
   return summary

@@ -214,6 +214,7 @@ def _select(
       "peak_bytes": plan.peak_bytes,
       "rss_bytes": memory.rss_peak_bytes(),
       "seconds": journal.seconds,
+      "devices": jax.device_count(),
     }
   genotypes.save(
     run_folder.genotype,

@@ -187,6 +187,7 @@ def run(
     "peak_bytes": peak_bytes,
     "rss_bytes": memory.rss_peak_bytes(),
     "seconds": seconds,
+    "devices": jax.device_count(),
   }
   metrics.MetricsFile(path / "metrics.jsonl").write(summary)
   return summary

@@ -71,8 +71,19 @@ def draw(run: folder.Run) -> dict[str, picture.Picture]:
 
 def render(run: folder.Run, pictures: dict[str, picture.Picture]) -> str:
   """The page as one text."""
-  style = theme.css() + (_HERE / "page.css").read_text(encoding="utf-8")
-  script = (_HERE / "page.js").read_text(encoding="utf-8")
+  return shell(sections.title(run), sections.body(run, pictures))
+
+
+def shell(title: str, body: str, *, style: str = "", script: str = "") -> str:
+  """A page that needs no other file.
+
+  Args:
+    title: HTML.
+    body: HTML.
+    style: a style sheet beside this file, after the common one.
+    script: a script beside this file, in place of that of a run's page.
+  """
+  styles = theme.css() + _read("page.css") + (_read(style) if style else "")
   return (
     '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
     '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -80,7 +91,11 @@ def render(run: folder.Run, pictures: dict[str, picture.Picture]) -> str:
     '<meta http-equiv="Content-Security-Policy" content="default-src'
     " 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline';"
     ' img-src data:">\n<link rel="icon" href="data:,">\n'
-    f"<title>{sections.title(run)}</title>\n<style>\n{style}</style></head>\n"
-    f"<body>{sections.body(run, pictures)}\n<script>\n{script}</script>\n"
+    f"<title>{title}</title>\n<style>\n{styles}</style></head>\n"
+    f"<body>{body}\n<script>\n{_read(script or 'page.js')}</script>\n"
     "</body></html>\n"
   )
+
+
+def _read(name: str) -> str:
+  return (_HERE / name).read_text(encoding="utf-8")

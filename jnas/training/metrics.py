@@ -19,7 +19,7 @@ from jnas.types import Array
 
 # Fields that two runs of one seed need not share: what was measured of the
 # machine, not of the model.
-TIME_FIELDS = ("seconds", "images_per_s", "rss_bytes")
+TIME_FIELDS = ("seconds", "devices", "images_per_s", "rss_bytes")
 
 
 class MetricSums(NamedTuple):

@@ -1,0 +1,158 @@
+"""MODEL_CARD.md: what an exported network is and how good it was measured."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from jnas import genotype as genotypes
+from jnas.export import source
+from jnas.genotype import Genotype
+
+# What the authors of a data set allow.
+_LICENCES = {
+  "fashion_mnist_mini": "Fashion-MNIST: MIT, (c) 2017 Zalando SE",
+  "cifar10": "CIFAR-10: its authors state no licence",
+  "cifar100": "CIFAR-100: its authors state no licence",
+  "svhn": "SVHN: non-commercial use only, by its authors",
+}
+
+
+class Card(NamedTuple):
+  """What the card says.
+
+  Attributes:
+    facts: what network.py says too.
+    name: of the network in its run, "searched" or "random 0".
+    summary: the last record of its training.
+    header: the first record of its training.
+    config: the run's, nested.
+    config_hash: of the config.
+    versions: of jnas and the packages that it was trained with.
+    genotype: of the network.
+    files: names and what is in them.
+    differences: of each file's logits from jnas's own, the largest over the
+      logits' scale.
+    num_images: images that they were compared on.
+  """
+
+  facts: source.Facts
+  name: str
+  summary: Mapping[str, Any]
+  header: Mapping[str, Any]
+  config: Mapping[str, Any]
+  config_hash: str
+  versions: Mapping[str, str]
+  genotype: Genotype
+  files: Sequence[tuple[str, str]]
+  differences: Mapping[str, float]
+  num_images: int
+
+
+def render(card: Card) -> str:
+  """The card as Markdown."""
+  parts = [
+    f"# {card.facts.title}\n",
+    _numbers(card),
+    _data(card),
+    _files(card),
+    f"## Genotype\n\n```\n{_genotype_text(card.genotype).rstrip()}\n```\n",
+  ]
+  return "\n".join(parts)
+
+
+def _numbers(card: Card) -> str:
+  summary, evaluate = card.summary, card.config["evaluate"]
+  splits = card.header["split_sizes"]
+  rows = [
+    (
+      "test accuracy, last epoch",
+      f"{summary['test_accuracy']:.2%} (test split, {splits['test']:,} images)",
+    ),
+    (
+      "test accuracy, best epoch",
+      f"{summary['best_test_accuracy']:.2%} (picked on the test split, so "
+      "flattering; these are not its weights)",
+    ),
+    ("train accuracy, last epoch", f"{summary['train_accuracy']:.2%}"),
+    ("parameters", f"{summary['params']:,}"),
+    ("multiply-adds of an image", f"{summary['madds']:,}"),
+    ("epochs", f"{summary['epochs']:,}"),
+    ("images of a training step", f"{evaluate['batch_size']:,}"),
+    ("seed of the run", f"{summary['seed']}"),
+    (
+      "weights at the start",
+      "the supernet's" if summary["inherited"] else "fresh",
+    ),
+    ("search", _search(card)),
+    ("config", f"{card.config['name']}, hash {card.config_hash}"),
+    ("versions", ", ".join(f"{k} {v}" for k, v in card.versions.items())),
+  ]
+  return f"## Numbers\n\n{_table(('what', 'value'), rows)}"
+
+
+def _search(card: Card) -> str:
+  if card.name != "searched":
+    return "none: a random genotype, trained as a baseline"
+  config = card.config
+  return f"{config['method']['name']} in the space {config['space']}"
+
+
+def _data(card: Card) -> str:
+  data, facts = card.config["data"], card.facts
+  kind = data["source"].partition(":")[0]
+  licence = _LICENCES.get(kind, "ask whoever gave you the images")
+  note = card.header.get("note")
+  height, width, channels = facts.image_shape
+  lines = [
+    f"- Data set: `{data['source']}`, {card.header['split_sizes']['train']:,} "
+    f"training images, {len(facts.class_names)} classes"
+    + (f"; {note}" if note else ""),
+    f"- Licence of the images: {licence}",
+    "- Licence of network.py: Apache-2.0, as jnas; of the weights: what the "
+    "images' licence and you allow",
+    f"- Input: `[N, {height}, {width}, {channels}]` (NHWC), float32: pixels of "
+    "0 to 255 divided by 255, less the mean, over the standard deviation",
+    f"- Mean: {_list(facts.mean)}; standard deviation: {_list(facts.std)}, of "
+    "each channel of the training images",
+    f"- Output: `[N, {len(facts.class_names)}]` logits of the classes "
+    + ", ".join(facts.class_names),
+    "- Images of other sizes are resized by the shorter side (bilinear, "
+    "averaging), then the centre is cut out",
+  ]
+  return "## Data and preprocessing\n\n" + "\n".join(lines) + "\n"
+
+
+def _files(card: Card) -> str:
+  rows = [
+    (f"`{name}`", what, f"{card.differences[name]:.1e}")
+    for name, what in card.files
+  ]
+  columns = ("file", "what it is", "largest difference")
+  return (
+    f"## Files\n\n{_table(columns, rows)}\n"
+    "The difference is that of the logits from jnas's own, over the largest "
+    f"logit, on {card.num_images} test images, each file read back, on CPU. "
+    "GPUs and TPUs multiply float32 in their own default precision. "
+    "jax promises that versions of the next six months read "
+    "network.stablehlo.\n\n"
+    "```python\n"
+    "import jax.export, pathlib\n"
+    'blob = pathlib.Path("network.stablehlo").read_bytes()\n'
+    "logits = jax.export.deserialize(bytearray(blob)).call(images)\n"
+    "```\n"
+  )
+
+
+def _genotype_text(genotype: Genotype) -> str:
+  try:
+    return genotypes.to_darts(genotype)
+  except ValueError:
+    return genotypes.to_json(genotype)
+
+
+def _table(columns: Sequence[str], rows: Sequence[tuple[str, ...]]) -> str:
+  lines = [columns, ["---"] * len(columns), *rows]
+  return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _list(values: Sequence[float]) -> str:
+  return ", ".join(f"{value:.6g}" for value in values)

@@ -1,0 +1,58 @@
+"""`jnas report`: the page of one run, or a comparison of several."""
+
+import argparse
+import json
+import pathlib
+
+from jnas import options as options_lib
+from jnas.pipeline import folder
+from jnas.report import comparison, page
+from jnas.training import checkpoint
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+  """The options of `jnas report`.
+
+  Raises:
+    ValueError: for an option that is unknown or has no meaning.
+  """
+  parser = options_lib.Parser(
+    prog="jnas report",
+    description="Writes report/index.html of a run folder, or a page that "
+    "compares several.",
+    allow_abbrev=False,
+  )
+  parser.add_argument("workdir", nargs="+", help="run folder")
+  parser.add_argument(
+    "--out",
+    help="folder of the comparison; default `comparison` beside the first run",
+  )
+  options_lib.add_json(parser)
+  options = parser.parse_args(arguments)
+  if options.out is not None and len(options.workdir) == 1:
+    raise ValueError(
+      f"--out is {options.out!r} with one run, whose page is in its folder; "
+      "give it with two runs or more"
+    )
+  return options
+
+
+def run(options: argparse.Namespace) -> None:
+  """Runs `jnas report`: prints the page's path, or one JSON object.
+
+  Raises:
+    ValueError: for what is no run folder, or one given twice.
+    FileNotFoundError: for a folder that is not there.
+  """
+  paths = [pathlib.Path(path) for path in options.workdir]
+  if len(paths) == 1:
+    folder.read_config(paths[0])
+    written = page.write(paths[0])
+  else:
+    out = pathlib.Path(options.out or paths[0].parent / "comparison")
+    checkpoint.check_writable(out)
+    written = comparison.write(paths, out)
+  if options.json:
+    print(json.dumps({"page": str(written), **comparison.to_dict(paths)}))
+  else:
+    print(written)

@@ -1,0 +1,117 @@
+"""What several runs say together: parts of the variance, a test, an order.
+
+All values are accuracies as fractions; what cannot be told is NaN.
+"""
+
+import math
+import statistics
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from scipy import stats as distributions
+
+
+class Components(NamedTuple):
+  """The spread of several searches, each retrained several times.
+
+  Attributes:
+    search: standard deviation that searching anew adds; 0 where the searches
+      differ by no more than their retrainings do.
+    retrain: standard deviation of training one network anew.
+    num_searches: cells found.
+    num_trainings: networks trained, over all cells.
+  """
+
+  search: float
+  retrain: float
+  num_searches: int
+  num_trainings: int
+
+
+class Paired(NamedTuple):
+  """A paired comparison.
+
+  Attributes:
+    difference: its mean.
+    t: Student's t of the differences; NaN unless they vary.
+    p: two-sided probability of a t so far from 0 if nothing differed.
+    count: pairs.
+  """
+
+  difference: float
+  t: float
+  p: float
+  count: int
+
+
+def components(trainings: Sequence[Sequence[float]]) -> Components:
+  """Tells the spread of searches from that of retrainings.
+
+  Source: analysis of variance in one way with random effects; the search's
+  variance is (between - within) / n, with n the trainings of a search, of
+  unequal ones (N - sum n_i^2 / N) / (k - 1).
+
+  Args:
+    trainings: for each search the accuracies of its trainings, one or more.
+  """
+  num_searches, total = len(trainings), sum(map(len, trainings))
+  free = total - num_searches
+  if free < 1:
+    return Components(math.nan, math.nan, num_searches, total)
+  means = [statistics.fmean(values) for values in trainings]
+  within = (
+    sum(
+      (value - mean) ** 2
+      for values, mean in zip(trainings, means, strict=True)
+      for value in values
+    )
+    / free
+  )
+  if num_searches < 2:
+    return Components(math.nan, math.sqrt(within), num_searches, total)
+  grand = statistics.fmean(value for values in trainings for value in values)
+  between = sum(
+    len(values) * (mean - grand) ** 2
+    for values, mean in zip(trainings, means, strict=True)
+  ) / (num_searches - 1)
+  size = (total - sum(len(values) ** 2 for values in trainings) / total) / (
+    num_searches - 1
+  )
+  search = math.sqrt(max(0.0, between - within) / size)
+  return Components(search, math.sqrt(within), num_searches, total)
+
+
+def paired(differences: Sequence[float]) -> Paired:
+  """Student's paired t-test, two-sided.
+
+  Args:
+    differences: one for each pair, all finite.
+  """
+  count = len(differences)
+  mean = statistics.fmean(differences) if count else math.nan
+  deviation = statistics.stdev(differences) if count > 1 else math.nan
+  # Equal differences leave nothing to judge them by.
+  if not deviation > 1e-12 * max(1.0, abs(mean)):
+    return Paired(mean, math.nan, math.nan, count)
+  t = mean / (deviation / math.sqrt(count))
+  p = 2 * float(distributions.t.sf(abs(t), count - 1))
+  return Paired(mean, t, p, count)
+
+
+def kendall(x: Sequence[float], y: Sequence[float]) -> float:
+  """Kendall's tau-b, which counts ties in neither favour.
+
+  Args:
+    x: 3 or more values; with fewer the result is NaN.
+    y: as many.
+  """
+  pairs = [
+    ((a > b) - (a < b), (c > d) - (c < d))
+    for i, (a, c) in enumerate(zip(x, y, strict=True))
+    for b, d in zip(x[:i], y[:i], strict=True)
+  ]
+  untied_x = sum(a != 0 for a, _ in pairs)
+  untied_y = sum(b != 0 for _, b in pairs)
+  if len(x) < 3 or not untied_x or not untied_y:
+    return math.nan
+  return sum(a * b for a, b in pairs) / math.sqrt(untied_x * untied_y)

@@ -1,0 +1,292 @@
+"""Several runs side by side: groups, numbers, the page, the command."""
+
+import json
+import math
+import pathlib
+import shutil
+
+import pytest
+
+from jnas import cli
+from jnas.report import comparison, groups, picture, published
+from jnas.report import rows as rows_lib
+from tests.report.page_test import Outline
+
+
+@pytest.fixture(autouse=True)
+def coarse_pictures(monkeypatch):
+  monkeypatch.setattr(picture, "PNG_DPI", 30)
+
+
+@pytest.fixture
+def make_compared(make_run):
+  """A function that writes a run folder with the numbers that count."""
+
+  def make(
+    name: str,
+    seed: int,
+    *,
+    accuracy: float,
+    random: float = 0.85,
+    supernet: float = 0.7,
+    child: float = 0.5,
+    method: str = "darts",
+    devices: int | None = None,
+    **config: object,
+  ) -> pathlib.Path:
+    path = make_run(f"{name}-s{seed}", epochs=1, retrain_epochs=1, seed=seed)
+    file = path / "config.json"
+    settings = json.loads(file.read_text())
+    settings["config"] |= {"name": name, "seed": seed, **config}
+    settings["config"]["method"]["name"] = method
+    file.write_text(json.dumps(settings))
+    told = {"devices": devices} if devices else {}
+    change(
+      path / "search", valid_accuracy=supernet, child_accuracy=child, **told
+    )
+    change(path / "evaluate", test_accuracy=accuracy, seed=seed, **told)
+    change(path / "evaluate" / "random_0", test_accuracy=random, seed=seed)
+    return path
+
+  return make
+
+
+def change(stage: pathlib.Path, **fields) -> None:
+  """Fields of a stage's summary."""
+  file = stage / "metrics.jsonl"
+  *lines, last = file.read_text().splitlines()
+  last = json.dumps(json.loads(last) | fields)
+  file.write_text("\n".join([*lines, last]) + "\n")
+
+
+def test_runs_that_differ_in_the_seed_alone_are_one_group(make_compared):
+  paths = [
+    make_compared("a", 1, accuracy=0.92, random=0.89),
+    make_compared("b", 0, accuracy=0.95, method="snas"),
+    make_compared("a", 0, accuracy=0.90, random=0.88),
+    make_compared("a", 2, accuracy=0.97, random=0.94),
+  ]
+  found = groups.read(paths)
+  assert [group.label for group in found] == ["a", "b"]
+  first = found[0]
+  assert [member.seed for member in first.members] == [0, 1, 2]
+  # As in stats_test: mean 0.93, deviation sqrt(13e-4).
+  summary = first.summary("accuracy")
+  assert summary.mean == pytest.approx(0.93)
+  assert summary.deviation == pytest.approx(math.sqrt(13e-4))
+  assert (summary.best, summary.count) == (0.97, 3)
+  # Differences from random 0.02, 0.03, 0.03: mean 8/3 points, deviation
+  # sqrt((4 + 1 + 1) / 9 / 2) = 0.57735 points, t = 8/3 / (1/3) = 8.
+  paired = first.against_random
+  assert paired.difference == pytest.approx(0.08 / 3)
+  assert paired.t == pytest.approx(8) and paired.count == 3
+
+
+def test_a_random_cell_that_two_methods_trained_counts_once(make_compared):
+  paths = [
+    make_compared("a", 0, accuracy=0.9, random=0.85),
+    make_compared("b", 0, accuracy=0.9, random=0.85, method="snas"),
+    make_compared("b", 1, accuracy=0.9, random=0.87, method="snas"),
+  ]
+  (line,) = groups.baselines(groups.read(paths))
+  assert line.accuracies == (0.85, 0.87)
+  assert line.seeds == (0, 1)
+
+
+def test_runs_of_one_cell_are_retrainings_of_it(make_compared):
+  first = make_compared("a", 0, accuracy=0.90, random=0.88)
+  again = make_compared("a", 5, accuracy=0.92, random=0.88)
+  other = make_compared("a", 1, accuracy=0.97, random=0.90)
+  shutil.copy(first / "genotype.json", again)
+  (group,) = groups.read([first, again, other])
+  # The numbers of inference_test.
+  assert group.components.retrain == pytest.approx(math.sqrt(2e-4))
+  assert group.components.search == pytest.approx(math.sqrt(16.5e-4))
+  # Paired: (2 + 4) / 2 = 3 points of the first cell, 7 of the other.
+  assert group.against_random.count == 2
+  assert group.against_random.difference == pytest.approx(0.05)
+
+
+def test_device_hours_count_every_device(make_compared):
+  one = make_compared("a", 0, accuracy=0.9)
+  four = make_compared("b", 0, accuracy=0.9, devices=4, method="snas")
+  for path in (one, four):
+    change(path / "search", seconds=1800.0)
+    change(path / "evaluate", seconds=7200.0)
+  members = [group.members[0] for group in groups.read([one, four])]
+  assert [m.search_hours for m in members] == [0.5, 2.0]
+  assert [m.train_hours for m in members] == [2.0, 8.0]
+
+
+def test_order_of_supernet_child_and_retrained(make_compared):
+  # Pairs of (child, retrained): the last two are the other way round, of 6.
+  numbers = [(0.1, 0.90), (0.2, 0.91), (0.3, 0.93), (0.4, 0.92)]
+  paths = [
+    make_compared("a", i, accuracy=retrained, child=child, supernet=1 - child)
+    for i, (child, retrained) in enumerate(numbers)
+  ]
+  orders = groups.orders(groups.read(paths))
+  assert orders["child and retrained"] == (pytest.approx(4 / 6), 4)
+  assert orders["supernet and retrained"] == (pytest.approx(-4 / 6), 4)
+  assert orders["supernet and child"] == (-1, 4)
+
+
+def test_groups_of_one_name_are_told_apart_by_what_differs(make_compared):
+  paths = [
+    make_compared("a", 0, accuracy=0.9),
+    make_compared("a", 1, accuracy=0.9, search={"epochs": 7}),
+  ]
+  labels = [group.label for group in groups.read(paths)]
+  assert (
+    labels[1] == "a, search.cells None, search.channels None, search.epochs 7"
+  )
+
+
+@pytest.mark.parametrize(
+  ("config", "wanted"),
+  [
+    ({}, "darts"),
+    ({"search": {"scheme": "second_order"}}, "darts second order"),
+    ({"selection": {"name": "perturbation"}}, "darts + perturbation"),
+    ({"progressive": {"cells": [5, 11]}}, "p_darts"),
+  ],
+)
+def test_the_method_of_a_run_finds_its_published_rows(
+  make_compared, config, wanted
+):
+  path = make_compared("a", 0, accuracy=0.9, **config)
+  (group,) = groups.read([path])
+  assert group.method == wanted
+  assert published.rows([group.method])
+
+
+def test_published_rows_are_errors_and_gpu_days_of_the_papers():
+  (row,) = [
+    rows_lib._of_paper(row)
+    for row in published.TABLE
+    if row.label == "DARTS, second order"
+  ]
+  # 2.76 +- 0.09 % error, 4 GPU-days of 24 hours.
+  assert row.accuracy.mean == pytest.approx(0.9724)
+  assert row.accuracy.deviation == pytest.approx(0.0009)
+  assert row.search_hours.mean == 96
+  assert (row.kind, row.source) == ("published", "DARTS Table 1")
+
+
+def test_the_page_has_everything_and_needs_nothing_else(
+  make_compared, tmp_path
+):
+  evil = "<b>&\"'"
+  paths = [
+    make_compared("one", 0, accuracy=0.9),
+    make_compared("one", 1, accuracy=0.92),
+    make_compared("two", 0, accuracy=0.94, method="snas"),
+    make_compared(evil, 0, accuracy=0.91, method="entrannas"),
+  ]
+  before = {p: p.stat().st_mtime_ns for path in paths for p in path.rglob("*")}
+  out = tmp_path / "new" / "out"
+  index = comparison.write(paths, out)
+  assert {p.name for p in out.iterdir()} == {
+    "index.html",
+    "scatter.svg",
+    "scatter.png",
+  }
+  assert before == {
+    p: p.stat().st_mtime_ns for path in paths for p in path.rglob("*")
+  }
+  text = index.read_text()
+  outline = Outline(text)
+  assert len(outline.ids) == len(set(outline.ids))
+  for target in outline.targets:
+    inner = target.startswith("#") and target[1:] in outline.ids
+    assert inner or (out / target).exists() or target.startswith("data:")
+  assert evil not in text and any(evil in found for found in outline.texts)
+  words = " ".join(outline.texts)
+  # The random cell of its run has 85 %.
+  assert (
+    "two: 94.00 % test accuracy over 1 run, the highest mean, 9.00 points"
+    " above random cells of the same seeds." in words
+  )
+  assert "two: one run, so nothing says how much a seed moves it." in words
+  assert "test, 2,500 images" in words
+  assert text.count('<tr class="published">') == 5  # DARTS, 3 SNAS, EnTranNAS
+  assert 'data-v="0.91"' in text
+  comparison.write(paths, out)
+  assert index.read_text() == text
+
+
+def test_runs_that_are_not_alike_or_not_ended_are_warned_of(
+  make_compared, tmp_path
+):
+  paths = [
+    make_compared("a", 0, accuracy=0.9),
+    make_compared("a", 1, accuracy=0.9),
+    make_compared("b", 0, accuracy=0.9, space="s1"),
+  ]
+  metrics = paths[1] / "evaluate" / "metrics.jsonl"
+  metrics.write_text("".join(metrics.read_text().splitlines(True)[:-1]))
+  shutil.rmtree(paths[2] / "evaluate" / "random_0")
+  words = " ".join(
+    Outline(comparison.write(paths, tmp_path / "out").read_text()).texts
+  )
+  assert "a: retraining has not ended for seed 1." in words
+  assert "Not all groups were retrained alike" in words
+  assert "b: no random cell was trained alike." in words
+
+
+def run_cli(*arguments: str) -> int:
+  with pytest.raises(SystemExit) as done:
+    cli.main(["report", *arguments])
+  return done.value.code
+
+
+def test_json_is_one_object_and_says_what_the_page_says(
+  make_compared, tmp_path, capsys
+):
+  paths = [
+    str(make_compared("a", 0, accuracy=0.90)),
+    str(make_compared("a", 1, accuracy=0.94)),
+  ]
+  out = tmp_path / "compared"
+  assert run_cli(*paths, "--out", str(out), "--json") == 0
+  found = json.loads(capsys.readouterr().out)
+  assert found["page"] == str(out / "index.html")
+  row = found["rows"][0]
+  assert row["accuracy"]["mean"] == pytest.approx(0.92)
+  assert row["split"] == "test, 2,500 images" and row["seeds"] == [0, 1]
+  assert row["components"]["retrain"] is None
+  assert [r["kind"] for r in found["rows"]] == [
+    "searched",
+    "random",
+    "published",
+  ]
+  assert found["kendall_tau"]["supernet and child"] == {"tau": None, "runs": 2}
+  assert [run["test_accuracy"] for run in found["runs"]] == [0.90, 0.94]
+
+
+def test_the_comparison_goes_beside_the_first_run(make_compared, capsys):
+  paths = [make_compared("a", i, accuracy=0.9) for i in range(2)]
+  assert run_cli(*map(str, paths)) == 0
+  index = paths[0].parent / "comparison" / "index.html"
+  assert capsys.readouterr().out.strip() == str(index)
+  assert index.exists()
+
+
+@pytest.mark.parametrize(
+  ("arguments", "said"),
+  [
+    (["a-s0", "a-s0"], "a-s0 is given twice"),
+    (["a-s0", "nowhere"], "no run folder at"),
+    (["a-s0", "empty"], "empty is not a run folder"),
+    (["a-s0", "--out", "x"], "--out is 'x' with one run"),
+  ],
+)
+def test_bad_input_gives_one_line(
+  make_compared, tmp_path, monkeypatch, capsys, arguments, said
+):
+  make_compared("a", 0, accuracy=0.9)
+  (tmp_path / "empty").mkdir()
+  monkeypatch.chdir(tmp_path)
+  assert run_cli(*arguments) == 2
+  lines = capsys.readouterr().err.splitlines()
+  assert len(lines) == 1 and said in lines[0]
