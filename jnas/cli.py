@@ -480,6 +480,12 @@ def _claims(arguments: list[str]) -> None:
   parser.add_argument(
     "--epochs", type=int, help="of each search, instead of the configs'"
   )
+  parser.add_argument(
+    "--table",
+    default="",
+    metavar="PATH",
+    help="your table of NAS-Bench-201, for the claims about it",
+  )
   parser.add_argument("--workdir", default="runs/claims")
   options_lib.add_json(parser)
   options = parser.parse_args(arguments)
@@ -493,6 +499,7 @@ def _claims(arguments: list[str]) -> None:
       seeds=options.seeds,
       workdir=pathlib.Path(options.workdir),
       epochs=options.epochs,
+      table=options.table,
     )
     if options.json:
       print(json.dumps(rows))
