@@ -17,7 +17,7 @@ def get_config() -> config.Config:
     name="quickstart",
     data=config.DataConfig(image_size=28, crop_padding=2),
     search=config.SearchConfig(
-      cells=3, channels=8, epochs=3, batch_size=64, arch_lr=3e-3
+      cells=5, channels=8, epochs=3, batch_size=64, arch_lr=3e-3
     ),
     evaluate=config.EvaluateConfig(
       cells=5,

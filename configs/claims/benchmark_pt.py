@@ -9,21 +9,21 @@ from jnas import config
 
 
 def get_config() -> config.Config:
-  """3 cells of 8 channels, 16x16 images, 30 epochs of 39 steps."""
+  """3 cells of 8 channels, 16x16 images, 20 epochs of 31 steps."""
   return config.Config(
     name="benchmark_pt",
     space="nasbench201",
     data=config.DataConfig(
       source="cifar10",
-      limit=5_000,
+      limit=4_000,
       test_limit=1_000,
       image_size=16,
       crop_padding=2,
     ),
     search=config.SearchConfig(
-      cells=3, channels=8, epochs=30, arch_lr=3e-3, valid_every=5
+      cells=3, channels=8, epochs=20, arch_lr=3e-3, valid_every=5
     ),
-    selection=config.SelectionConfig(name="perturbation", tune_epochs=3),
+    selection=config.SelectionConfig(name="perturbation", tune_epochs=2),
     evaluate=config.EvaluateConfig(
       cells=3,
       channels=8,

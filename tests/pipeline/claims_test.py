@@ -1,0 +1,92 @@
+"""Verdicts on records worked by hand, and refusals before anything runs."""
+
+import pytest
+
+from jnas import config
+from jnas.pipeline import claims
+from jnas.pipeline.verdicts import CLAIMS
+
+
+def cell(accuracy):
+  return {"scores": {"cifar10": {"accuracy": accuracy}}}
+
+
+def looked_up(*accuracies):
+  return [{"benchmark": {"found": cell(a)}} for a in accuracies]
+
+
+def benchmark_records(frozen):
+  after = looked_up(90.0, 92.0)
+  for record in after:
+    record["benchmark"]["before_selection"] = cell(54.3)
+  return {
+    "benchmark_pt": after,
+    "benchmark_pt_frozen": looked_up(*frozen),
+    "benchmark_snas": looked_up(80.0, 90.0),
+    "benchmark_random": looked_up(91.0, 93.0),
+  }
+
+
+def test_what_was_found_is_judged_by_the_table():
+  verdict = CLAIMS["P13"].judge(benchmark_records(frozen=(93.0, 94.0)))
+  assert verdict.holds
+  assert "DARTS 54.3 +- 0.0 (best 54.30)" in verdict.ours
+  assert "DARTS+PT 91.0 +- 1.4 (best 92.00)" in verdict.ours
+  assert "PT, frozen alpha 93.5 +- 0.7 (best 94.00)" in verdict.ours
+
+
+def test_selection_that_finds_less_than_with_learned_alpha_does_not_hold():
+  assert not CLAIMS["P13"].judge(benchmark_records(frozen=(90.0, 91.0))).holds
+
+
+@pytest.mark.parametrize(
+  ("noise", "accuracy", "holds"),
+  [(0, 0.80, True), (0, 0.78, False), (3, 0.90, False)],
+)
+def test_selection_has_to_avoid_noise_at_no_cost(noise, accuracy, holds):
+  def arm(count, accuracy):
+    ops = {"normal": {"noise": count}, "reduce": {"sep_conv_3x3": 8}}
+    return [{"found_ops": ops, "test_accuracy": accuracy}]
+
+  verdict = CLAIMS["P10-S4"].judge(
+    {
+      "s4_darts": arm(2, 0.795),
+      "s4_pt": arm(noise, accuracy),
+      "s4_pt_frozen": arm(0, 0.5),
+      "s4_pt_mag": arm(1, 0.5),
+    }
+  )
+  assert verdict.holds == holds
+  assert f"PT {100 * accuracy:.1f} +- 0.0 %, {noise:.1f}" in verdict.ours
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_arms_are_configs_that_are_accepted(name):
+  for arm in CLAIMS[name].arms:
+    given = config.check(config.load(f"claims/{arm}"))
+    assert given.name == arm
+
+
+def test_an_unknown_claim_is_refused(tmp_path):
+  with pytest.raises(ValueError, match="unknown claim 'P99'; known claims: P1"):
+    run(tmp_path, "P1", "P99")
+  assert not list(tmp_path.iterdir())
+
+
+def test_a_claim_about_the_benchmark_needs_its_table(tmp_path):
+  with pytest.raises(ValueError, match="claim P13 without --table"):
+    run(tmp_path, "P13")
+  assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_is_no_table_is_refused_before_anything_runs(tmp_path):
+  (tmp_path / "table.npz").write_text("none")
+  with pytest.raises(ValueError, match=r"table\.npz"):
+    run(tmp_path / "runs", "P1", "P13", table=str(tmp_path / "table.npz"))
+  assert not (tmp_path / "runs").exists()
+
+
+def run(workdir, *names, table=""):
+  return claims.run(
+    names, source="cifar10", seeds=[0], workdir=workdir, epochs=1, table=table
+  )
