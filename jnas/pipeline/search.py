@@ -99,6 +99,8 @@ def _run(config: configs.Config, run_folder: folder.RunFolder) -> SearchResult:
   """Checks, and searches or continues."""
   folder.check_searchable(run_folder)
   found = problem.prepare(config)
+  problem.search_plan(found)
+  problem.evaluate_plan(found)  # its costs are part of the search
   progressive.check(found)
   latency.check(found)
   problem.check_devices(config)

@@ -39,3 +39,16 @@ def test_one_command_gives_all_results_and_a_report(
     cli.main(command)
   assert again.value.code == 0
   assert files_of(workdir) == before
+
+
+@pytest.mark.parametrize("field", ["search.cells", "evaluate.cells"])
+def test_a_network_that_cannot_be_built_leaves_no_folder(
+  field, tmp_path, monkeypatch, capfd
+):
+  monkeypatch.chdir(tmp_path)
+  command = ["search", "--config", "claims/benchmark_pt", f"--{field}", "4"]
+  with pytest.raises(SystemExit) as done:
+    cli.main([*command, "--data.source", "fashion_mnist_mini"])
+  assert done.value.code == 2
+  assert "4 cells: the network of NAS-Bench-201" in capfd.readouterr().err
+  assert not list(tmp_path.iterdir())
