@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 from scipy import stats as distributions
 
 
@@ -93,9 +94,8 @@ def paired(differences: Sequence[float]) -> Paired:
   # Equal differences leave nothing to judge them by.
   if not deviation > 1e-12 * max(1.0, abs(mean)):
     return Paired(mean, math.nan, math.nan, count)
-  t = mean / (deviation / math.sqrt(count))
-  p = 2 * float(distributions.t.sf(abs(t), count - 1))
-  return Paired(mean, t, p, count)
+  t, p = np.asarray(distributions.ttest_1samp(differences, 0.0))
+  return Paired(mean, float(t), float(p), count)
 
 
 def kendall(x: Sequence[float], y: Sequence[float]) -> float:
@@ -105,13 +105,7 @@ def kendall(x: Sequence[float], y: Sequence[float]) -> float:
     x: 3 or more values; with fewer the result is NaN.
     y: as many.
   """
-  pairs = [
-    ((a > b) - (a < b), (c > d) - (c < d))
-    for i, (a, c) in enumerate(zip(x, y, strict=True))
-    for b, d in zip(x[:i], y[:i], strict=True)
-  ]
-  untied_x = sum(a != 0 for a, _ in pairs)
-  untied_y = sum(b != 0 for _, b in pairs)
-  if len(x) < 3 or not untied_x or not untied_y:
+  if len(x) < 3 or len(set(x)) < 2 or len(set(y)) < 2:
     return math.nan
-  return sum(a * b for a, b in pairs) / math.sqrt(untied_x * untied_y)
+  tau, _ = np.asarray(distributions.kendalltau(x, y))
+  return float(tau)
