@@ -132,7 +132,7 @@ def _run_all(arguments: list[str]) -> None:
   parser = options_lib.config_parser("run", _run_all.__doc__)
   options, config = options_lib.read_config(parser, arguments)
   workdir = _workdir(options, config)
-  _prepare_jax()
+  _prepare_jax(options)
   from jnas.pipeline import display, stage
   from jnas.pipeline import run as pipeline
 
@@ -145,7 +145,7 @@ def _search(arguments: list[str]) -> None:
   parser = options_lib.config_parser("search", _search.__doc__)
   options, config = options_lib.read_config(parser, arguments)
   workdir = _workdir(options, config)
-  _prepare_jax()
+  _prepare_jax(options)
   from jnas.pipeline import display, search, stage
 
   with _stoppable(stage.Stopped, display):
@@ -158,7 +158,7 @@ def _select(arguments: list[str]) -> None:
   parser = options_lib.config_parser("select", _select.__doc__)
   options, config = options_lib.read_config(parser, arguments)
   workdir = _workdir(options, config)
-  _prepare_jax()
+  _prepare_jax(options)
   from jnas.pipeline import display, select, stage
 
   with _stoppable(stage.Stopped, display):
@@ -175,7 +175,7 @@ def _evaluate(arguments: list[str]) -> None:
   )
   options, config = options_lib.read_config(parser, arguments)
   workdir = _workdir(options, config)
-  _prepare_jax()
+  _prepare_jax(options)
   from jnas import genotype as genotypes
   from jnas.pipeline import display, evaluate, stage
 
@@ -210,7 +210,7 @@ def _plan(arguments: list[str]) -> None:
   )
   options_lib.add_json(parser)
   options, config = options_lib.read_config(parser, arguments)
-  _prepare_jax()
+  _prepare_jax(options)
   from jnas.pipeline import plan
 
   result = plan.run(config, rungs=options.rungs)
@@ -249,7 +249,7 @@ def _bench(arguments: list[str]) -> None:
   options, config = options_lib.read_config(parser, arguments)
   if options.repeats < 1:
     raise ValueError(f"--repeats is {options.repeats}; it must be at least 1")
-  _prepare_jax()
+  _prepare_jax(options)
   if options.what == "estimators":
     _bench_estimators(options, config)
     return
@@ -266,7 +266,13 @@ def _bench(arguments: list[str]) -> None:
       options_lib.read_config(parser, [*arguments, *setting.overrides])[1]
       for setting in settings
     ]
-    result = compare.run(options.what, settings, given, rounds=options.repeats)
+    result = compare.run(
+      options.what,
+      settings,
+      given,
+      rounds=options.repeats,
+      devices=options.devices,
+    )
     print(json.dumps(result) if options.json else compare.describe(result))
     return
   measure = {
@@ -313,7 +319,9 @@ def _latency(arguments: list[str]) -> None:
 
     latency_build.show(options.table, as_json=options.json)
     return
-  parser = options_lib.config_parser("latency", _latency.__doc__, workdir=False)
+  parser = options_lib.config_parser(
+    "latency", _latency.__doc__, workdir=False, devices=False
+  )
   parser.add_argument("what", choices=("build", "show", "measure"))
   parser.add_argument("--out", help="file to write, for `build`")
   parser.add_argument(
@@ -537,10 +545,11 @@ def _workdir(
   return pathlib.Path("runs") / f"{config.name}-s{config.seed}"
 
 
-def _prepare_jax() -> None:
+def _prepare_jax(options: argparse.Namespace | None = None) -> None:
   """Settings that must be made before the first compilation."""
   import jax
 
+  from jnas import machines
   from jnas.training import memory
 
   memory.keep_freed_memory()
@@ -549,6 +558,8 @@ def _prepare_jax() -> None:
     jax.config.update(
       "jax_compilation_cache_dir", str(pathlib.Path(cache) / "jnas" / "xla")
     )
+  if options is not None:
+    machines.start(options)
 
 
 @contextlib.contextmanager

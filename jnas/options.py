@@ -16,7 +16,7 @@ from typing import Any
 import tyro
 
 from jnas import config as configs
-from jnas import presets
+from jnas import machines, presets
 
 
 class Parser(argparse.ArgumentParser):
@@ -28,7 +28,11 @@ class Parser(argparse.ArgumentParser):
 
 
 def config_parser(
-  command: str, description: str | None, *, workdir: bool = True
+  command: str,
+  description: str | None,
+  *,
+  workdir: bool = True,
+  devices: bool = True,
 ) -> Parser:
   """The parser of a command that works on a config.
 
@@ -36,6 +40,7 @@ def config_parser(
     command: its name.
     description: what it does.
     workdir: whether it has a run folder.
+    devices: whether it can use several devices.
   """
   parser = Parser(
     prog=f"jnas {command}",
@@ -48,6 +53,8 @@ def config_parser(
   )
   if workdir:
     parser.add_argument("--workdir", help="run folder; default runs/NAME-sSEED")
+  if devices:
+    machines.add_devices(parser)
   return parser
 
 
