@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from jnas import config as configs
+from jnas import machines
 from jnas import options as options_lib
 
 EXIT_BAD_INPUT = 2
@@ -43,14 +44,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.path.insert(0, os.getcwd())
   debug = "--debug" in arguments
   arguments = [argument for argument in arguments if argument != "--debug"]
-  sys.exit(_run(arguments, debug=debug))
+  machines.leave(_run(arguments, debug=debug))
 
 
 def _run(arguments: list[str], *, debug: bool) -> int:
-  from jnas.training import checkpoint
+  from jnas.training import checkpoint, lost, processes
 
   try:
     _dispatch(arguments)
+  except processes.FirstFailedError as error:
+    return EXIT_BAD_INPUT if error.bad_input else EXIT_FAILED
   except (checkpoint.SaveError, checkpoint.CheckpointError) as error:
     return _fail(error, EXIT_FAILED, debug)
   except (ValueError, FileNotFoundError, NotADirectoryError) as error:
@@ -58,6 +61,8 @@ def _run(arguments: list[str], *, debug: bool) -> int:
   except BrokenPipeError:
     return EXIT_FAILED
   except (FloatingPointError, OSError, RuntimeError) as error:
+    if lost.is_sign(error) and not debug:
+      lost.end()
     return _fail(error, EXIT_FAILED, debug)
   except KeyboardInterrupt:
     print("jnas: interrupted", file=sys.stderr)
@@ -549,7 +554,6 @@ def _prepare_jax(options: argparse.Namespace | None = None) -> None:
   """Settings that must be made before the first compilation."""
   import jax
 
-  from jnas import machines
   from jnas.training import memory
 
   memory.keep_freed_memory()

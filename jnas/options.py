@@ -53,6 +53,7 @@ def config_parser(
   )
   if workdir:
     parser.add_argument("--workdir", help="run folder; default runs/NAME-sSEED")
+    machines.add_processes(parser)
   if devices:
     machines.add_devices(parser)
   return parser

@@ -6,9 +6,12 @@ global mean.
 """
 
 import contextlib
+from typing import Any, TypeVar
 
 import jax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+Values = TypeVar("Values")
 
 # Devices that each process uses; None for all that it has.
 _devices_each: int | None = None
@@ -36,7 +39,7 @@ def use_devices(number: int | None) -> None:
   _devices_each = number
 
 
-def devices() -> list[jax.Device]:
+def devices() -> list[Any]:
   """The devices in use, one process after another; starts the backends.
 
   Raises:
@@ -89,3 +92,14 @@ def check_batch(name: str, batch_size: int) -> None:
       f"{name} is {batch_size}, not divisible by {number} devices; use "
       f"{' or '.join(nearest)}"
     )
+
+
+def wait(values: Values) -> Values:
+  """Waits for results where the next program must not start before.
+
+  That is on the CPUs of several processes: of two programs under way at once,
+  each may hold the thread that the other one's reduction needs.
+  """
+  if jax.process_count() > 1 and jax.default_backend() == "cpu":
+    return jax.block_until_ready(values)
+  return values
