@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(arguments: list[str], *, debug: bool) -> int:
-  from jnas.training import checkpoint, lost, processes
+  from jnas.training import checkpoint, processes
 
   try:
     _dispatch(arguments)
@@ -61,8 +61,6 @@ def _run(arguments: list[str], *, debug: bool) -> int:
   except BrokenPipeError:
     return EXIT_FAILED
   except (FloatingPointError, OSError, RuntimeError) as error:
-    if lost.is_sign(error) and not debug:
-      lost.end()
     return _fail(error, EXIT_FAILED, debug)
   except KeyboardInterrupt:
     print("jnas: interrupted", file=sys.stderr)
@@ -71,8 +69,12 @@ def _run(arguments: list[str], *, debug: bool) -> int:
 
 
 def _fail(error: Exception, code: int, debug: bool) -> int:
+  from jnas.training import lost
+
   if debug:
     traceback.print_exception(error)
+  elif lost.is_sign(error):
+    lost.end()
   else:
     line = " ".join(str(error).split()) or type(error).__name__
     print(f"jnas: error: {line}", file=sys.stderr)

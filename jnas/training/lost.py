@@ -59,10 +59,8 @@ def watch() -> None:
 
 def is_sign(error: BaseException) -> bool:
   """Whether an error says that another process is lost."""
-  return (
-    jax.distributed.is_initialized()
-    and isinstance(error, jax.errors.JaxRuntimeError)
-    and any(sign in str(error) for sign in _SIGNS)
+  return jax.distributed.is_initialized() and any(
+    sign in str(error) for sign in _SIGNS
   )
 
 

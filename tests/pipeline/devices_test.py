@@ -51,9 +51,11 @@ def run(cache, command: str, *arguments: str) -> str:
   return done.stderr
 
 
-def assert_same(path: pathlib.Path, reference: pathlib.Path) -> None:
+def assert_same(
+  path: pathlib.Path, reference: pathlib.Path, *stages: str
+) -> None:
   """The same genotype, and the same numbers up to rounding."""
-  stages = ("search", "evaluate")
+  stages = stages or ("search", "evaluate")
   one, four = (tiny.results(found, *stages) for found in (reference, path))
   assert four["genotype"] == one["genotype"]
   for stage in stages:
