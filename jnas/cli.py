@@ -137,21 +137,28 @@ def _usage(commands: dict[str, Callable[[list[str]], None]]) -> str:
 def _run_all(arguments: list[str]) -> None:
   """All stages: search, select, evaluate, report."""
   parser = options_lib.config_parser("run", _run_all.__doc__)
+  options_lib.add_seeds(parser)
   options, config = options_lib.read_config(parser, arguments)
-  workdir = _workdir(options, config)
+  runs = [
+    (seeded, _workdir(workdir, seeded))
+    for seeded, workdir in options_lib.per_seed(options, config, arguments)
+  ]
   _prepare_jax(options)
-  from jnas.pipeline import display, stage
+  from jnas.pipeline import display, folder, stage
   from jnas.pipeline import run as pipeline
 
+  for seeded, workdir in runs:  # the last one too, before the first takes hours
+    folder.open_run(seeded, workdir)
   with _stoppable(stage.Stopped, display):
-    pipeline.run(config, workdir)
+    for seeded, workdir in runs:
+      pipeline.run(seeded, workdir)
 
 
 def _search(arguments: list[str]) -> None:
   """Searches for a genotype."""
   parser = options_lib.config_parser("search", _search.__doc__)
   options, config = options_lib.read_config(parser, arguments)
-  workdir = _workdir(options, config)
+  workdir = _workdir(options.workdir, config)
   _prepare_jax(options)
   from jnas.pipeline import display, search, stage
 
@@ -164,7 +171,7 @@ def _select(arguments: list[str]) -> None:
   """Selects the genotype from the searched supernet, edge by edge."""
   parser = options_lib.config_parser("select", _select.__doc__)
   options, config = options_lib.read_config(parser, arguments)
-  workdir = _workdir(options, config)
+  workdir = _workdir(options.workdir, config)
   _prepare_jax(options)
   from jnas.pipeline import display, select, stage
 
@@ -181,7 +188,7 @@ def _evaluate(arguments: list[str]) -> None:
     help="file, text or published name; default: what the search found",
   )
   options, config = options_lib.read_config(parser, arguments)
-  workdir = _workdir(options, config)
+  workdir = _workdir(options.workdir, config)
   _prepare_jax(options)
   from jnas import genotype as genotypes
   from jnas.pipeline import display, evaluate, stage
@@ -542,13 +549,11 @@ def _names(what: str) -> list[str]:
 # --- setting up
 
 
-def _workdir(
-  options: argparse.Namespace, config: configs.Config
-) -> pathlib.Path:
-  if options.workdir == "":
+def _workdir(given: str | None, config: configs.Config) -> pathlib.Path:
+  if given == "":
     raise ValueError("--workdir is empty; give the path of a folder")
-  if options.workdir is not None:
-    return pathlib.Path(options.workdir)
+  if given is not None:
+    return pathlib.Path(given)
   return pathlib.Path("runs") / f"{config.name}-s{config.seed}"
 
 
