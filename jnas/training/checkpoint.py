@@ -162,18 +162,6 @@ class Checkpoints:
       ValueError: the checkpoint is of another config, or of another state.
       CheckpointError: there are checkpoints and none is whole.
     """
-    # Which state a resumed run starts from:
-    # 1. A step that was not committed (the process died while saving it) does
-    #    not exist.
-    # 2. Committed steps are tried from the newest to the oldest.
-    # 3. A step whose header does not match its seal is damaged. Nothing that
-    #    a damaged header says is believed.
-    # 4. A sound header of another config or another state stops the run with
-    #    an error, whatever the older steps hold.
-    # 5. A step with a leaf that does not match its checksum is damaged.
-    # 6. The first step without damage is used. Damaged newer ones stay on disk
-    #    until the resumed run saves, which removes them.
-    # 7. No step at all means a new run; none but damaged ones, an error.
     wanted = packing.kinds(target)
     leaves: list[np.ndarray] = []
 
@@ -195,6 +183,18 @@ class Checkpoints:
     self, wanted: list[packing.Kind]
   ) -> tuple[dict[str, Any] | None, list[np.ndarray]]:
     """Header and leaves of the newest step that is whole."""
+    # Which state a resumed run starts from:
+    # 1. A step that was not committed (the process died while saving it) does
+    #    not exist.
+    # 2. Committed steps are tried from the newest to the oldest.
+    # 3. A step whose header does not match its seal is damaged. Nothing that
+    #    a damaged header says is believed.
+    # 4. A sound header of another config or another state stops the run with
+    #    an error, whatever the older steps hold.
+    # 5. A step with a leaf that does not match its checksum is damaged.
+    # 6. The first step without damage is used. Damaged newer ones stay on disk
+    #    until the resumed run saves, which removes them.
+    # 7. No step at all means a new run; none but damaged ones, an error.
     self._damaged = []
     reasons = []
     for step in sorted(self._steps(), reverse=True):
