@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from jnas import config as configs
+from jnas import machines
 from jnas import options as options_lib
 
 EXIT_BAD_INPUT = 2
@@ -43,14 +44,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.path.insert(0, os.getcwd())
   debug = "--debug" in arguments
   arguments = [argument for argument in arguments if argument != "--debug"]
-  sys.exit(_run(arguments, debug=debug))
+  machines.leave(_run(arguments, debug=debug))
 
 
 def _run(arguments: list[str], *, debug: bool) -> int:
-  from jnas.training import checkpoint
+  from jnas.training import checkpoint, processes
 
   try:
     _dispatch(arguments)
+  except processes.FirstFailedError as error:
+    return EXIT_BAD_INPUT if error.bad_input else EXIT_FAILED
   except (checkpoint.SaveError, checkpoint.CheckpointError) as error:
     return _fail(error, EXIT_FAILED, debug)
   except (ValueError, FileNotFoundError, NotADirectoryError) as error:
@@ -66,8 +69,12 @@ def _run(arguments: list[str], *, debug: bool) -> int:
 
 
 def _fail(error: Exception, code: int, debug: bool) -> int:
+  from jnas.training import lost
+
   if debug:
     traceback.print_exception(error)
+  elif lost.is_sign(error):
+    lost.end()
   else:
     line = " ".join(str(error).split()) or type(error).__name__
     print(f"jnas: error: {line}", file=sys.stderr)
@@ -132,22 +139,29 @@ def _usage(commands: dict[str, Callable[[list[str]], None]]) -> str:
 def _run_all(arguments: list[str]) -> None:
   """All stages: search, select, evaluate, report."""
   parser = options_lib.config_parser("run", _run_all.__doc__)
+  options_lib.add_seeds(parser)
   options, config = options_lib.read_config(parser, arguments)
-  workdir = _workdir(options, config)
-  _prepare_jax()
-  from jnas.pipeline import display, stage
+  runs = [
+    (seeded, _workdir(workdir, seeded))
+    for seeded, workdir in options_lib.per_seed(options, config, arguments)
+  ]
+  _prepare_jax(options)
+  from jnas.pipeline import display, folder, stage
   from jnas.pipeline import run as pipeline
 
+  for seeded, workdir in runs:  # the last one too, before the first takes hours
+    folder.open_run(seeded, workdir)
   with _stoppable(stage.Stopped, display):
-    pipeline.run(config, workdir)
+    for seeded, workdir in runs:
+      pipeline.run(seeded, workdir)
 
 
 def _search(arguments: list[str]) -> None:
   """Searches for a genotype."""
   parser = options_lib.config_parser("search", _search.__doc__)
   options, config = options_lib.read_config(parser, arguments)
-  workdir = _workdir(options, config)
-  _prepare_jax()
+  workdir = _workdir(options.workdir, config)
+  _prepare_jax(options)
   from jnas.pipeline import display, search, stage
 
   with _stoppable(stage.Stopped, display):
@@ -159,8 +173,8 @@ def _select(arguments: list[str]) -> None:
   """Selects the genotype from the searched supernet, edge by edge."""
   parser = options_lib.config_parser("select", _select.__doc__)
   options, config = options_lib.read_config(parser, arguments)
-  workdir = _workdir(options, config)
-  _prepare_jax()
+  workdir = _workdir(options.workdir, config)
+  _prepare_jax(options)
   from jnas.pipeline import display, select, stage
 
   with _stoppable(stage.Stopped, display):
@@ -176,8 +190,8 @@ def _evaluate(arguments: list[str]) -> None:
     help="file, text or published name; default: what the search found",
   )
   options, config = options_lib.read_config(parser, arguments)
-  workdir = _workdir(options, config)
-  _prepare_jax()
+  workdir = _workdir(options.workdir, config)
+  _prepare_jax(options)
   from jnas import genotype as genotypes
   from jnas.pipeline import display, evaluate, stage
 
@@ -226,7 +240,7 @@ def _plan(arguments: list[str]) -> None:
   )
   options_lib.add_json(parser)
   options, config = options_lib.read_config(parser, arguments)
-  _prepare_jax()
+  _prepare_jax(options)
   from jnas.pipeline import plan
 
   result = plan.run(config, rungs=options.rungs)
@@ -265,7 +279,7 @@ def _bench(arguments: list[str]) -> None:
   options, config = options_lib.read_config(parser, arguments)
   if options.repeats < 1:
     raise ValueError(f"--repeats is {options.repeats}; it must be at least 1")
-  _prepare_jax()
+  _prepare_jax(options)
   if options.what == "estimators":
     _bench_estimators(options, config)
     return
@@ -282,7 +296,13 @@ def _bench(arguments: list[str]) -> None:
       options_lib.read_config(parser, [*arguments, *setting.overrides])[1]
       for setting in settings
     ]
-    result = compare.run(options.what, settings, given, rounds=options.repeats)
+    result = compare.run(
+      options.what,
+      settings,
+      given,
+      rounds=options.repeats,
+      devices=options.devices,
+    )
     print(json.dumps(result) if options.json else compare.describe(result))
     return
   measure = {
@@ -329,7 +349,9 @@ def _latency(arguments: list[str]) -> None:
 
     latency_build.show(options.table, as_json=options.json)
     return
-  parser = options_lib.config_parser("latency", _latency.__doc__, workdir=False)
+  parser = options_lib.config_parser(
+    "latency", _latency.__doc__, workdir=False, devices=False
+  )
   parser.add_argument("what", choices=("build", "show", "measure"))
   parser.add_argument("--out", help="file to write, for `build`")
   parser.add_argument(
@@ -550,17 +572,15 @@ def _names(what: str) -> list[str]:
 # --- setting up
 
 
-def _workdir(
-  options: argparse.Namespace, config: configs.Config
-) -> pathlib.Path:
-  if options.workdir == "":
+def _workdir(given: str | None, config: configs.Config) -> pathlib.Path:
+  if given == "":
     raise ValueError("--workdir is empty; give the path of a folder")
-  if options.workdir is not None:
-    return pathlib.Path(options.workdir)
+  if given is not None:
+    return pathlib.Path(given)
   return pathlib.Path("runs") / f"{config.name}-s{config.seed}"
 
 
-def _prepare_jax() -> None:
+def _prepare_jax(options: argparse.Namespace | None = None) -> None:
   """Settings that must be made before the first compilation."""
   import jax
 
@@ -572,6 +592,8 @@ def _prepare_jax() -> None:
     jax.config.update(
       "jax_compilation_cache_dir", str(pathlib.Path(cache) / "jnas" / "xla")
     )
+  if options is not None:
+    machines.start(options)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from typing import Any
 import tyro
 
 from jnas import config as configs
-from jnas import presets
+from jnas import machines, presets
 
 
 class Parser(argparse.ArgumentParser):
@@ -28,7 +28,11 @@ class Parser(argparse.ArgumentParser):
 
 
 def config_parser(
-  command: str, description: str | None, *, workdir: bool = True
+  command: str,
+  description: str | None,
+  *,
+  workdir: bool = True,
+  devices: bool = True,
 ) -> Parser:
   """The parser of a command that works on a config.
 
@@ -36,6 +40,7 @@ def config_parser(
     command: its name.
     description: what it does.
     workdir: whether it has a run folder.
+    devices: whether it can use several devices.
   """
   parser = Parser(
     prog=f"jnas {command}",
@@ -48,7 +53,60 @@ def config_parser(
   )
   if workdir:
     parser.add_argument("--workdir", help="run folder; default runs/NAME-sSEED")
+    machines.add_processes(parser)
+  if devices:
+    machines.add_devices(parser)
   return parser
+
+
+def add_seeds(parser: argparse.ArgumentParser) -> None:
+  """Adds --seeds."""
+  parser.add_argument(
+    "--seeds",
+    type=int,
+    nargs="+",
+    metavar="SEED",
+    help="runs one after another, each as with --seed and in a folder of its "
+    "own: runs/NAME-sSEED, or with --workdir W: W-sSEED",
+  )
+
+
+def per_seed(
+  options: argparse.Namespace, config: configs.Config, arguments: list[str]
+) -> list[tuple[configs.Config, str | None]]:
+  """The runs that --seeds asks for, or the one without it.
+
+  Args:
+    options: of the command.
+    config: with its overrides.
+    arguments: that both were read from.
+
+  Returns:
+    The config and the --workdir of each run, in the order given.
+
+  Raises:
+    ValueError: naming the value found and the values allowed.
+  """
+  if options.seeds is None:
+    return [(config, options.workdir)]
+  names = {argument.partition("=")[0] for argument in arguments}
+  if "--seed" in names:
+    raise ValueError(
+      f"--seed is {config.seed} and --seeds is "
+      f"{' '.join(map(str, options.seeds))}; give one of the two"
+    )
+  for seed in options.seeds:
+    if options.seeds.count(seed) > 1:
+      raise ValueError(
+        f"--seeds has {seed} more than once; each seed must be there once"
+      )
+  return [
+    (
+      configs.check(dataclasses.replace(config, seed=seed)),
+      options.workdir and f"{options.workdir}-s{seed}",
+    )
+    for seed in options.seeds
+  ]
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

@@ -1,13 +1,18 @@
 """The scripts that start runs, with a program in the place of jnas."""
 
+import argparse
 import os
 import pathlib
+import re
+import shlex
 import signal
 import subprocess
 import time
 
 import pytest
 import yaml
+
+from jnas import machines
 
 LAUNCH = pathlib.Path(__file__).resolve().parents[1] / "launch"
 
@@ -20,6 +25,15 @@ if [[ -e wait ]]; then touch waiting; for _ in {1..400}; do sleep 0.05; done; fi
 [[ "$*" =~ --workdir\\ ([^ ]*) ]] && mkdir -p "${BASH_REMATCH[1]}/report" &&
   touch "${BASH_REMATCH[1]}/report/index.html"
 echo "done"
+"""
+# Notes what it was told of the processes; process 1 of a bad run fails.
+PROCESS = """#!/usr/bin/env bash
+trap 'echo "stopped $JNAS_PROCESS" >> started; exit 0' TERM
+echo "$* $JNAS_PROCESS/$JNAS_PROCESSES $JNAS_COORDINATOR" \\
+  "gpu=${CUDA_VISIBLE_DEVICES:-}" >> started
+[[ "$* $JNAS_PROCESS" == *"bad 1" ]] && exit 3
+if [[ -e wait ]]; then touch waiting; for _ in {1..400}; do sleep 0.05; done; fi
+exit 0
 """
 SCONTROL = '#!/usr/bin/env bash\necho "$*" >> requeued\n'
 
@@ -67,7 +81,10 @@ def wait_for(path: str) -> None:
     time.sleep(0.02)
 
 
-@pytest.mark.parametrize("script", ["seeds.sh", "slurm.sbatch"])
+SCRIPTS = ["seeds.sh", "local.sh", "slurm.sbatch", "tpu_pod.sh"]
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
 def test_script_is_bash_and_says_how_to_start_it(script):
   path = LAUNCH / script
   assert subprocess.run(["bash", "-n", str(path)]).returncode == 0
@@ -189,3 +206,130 @@ def test_sky_task_continues_in_the_bucket():
     ["bash", "-n"], input=task["setup"] + task["run"], text=True
   )
   assert shell.returncode == 0
+
+
+@pytest.fixture
+def process(here) -> pathlib.Path:
+  """The same folder, whose `jnas` says what it knows of the processes."""
+  (here / "bin" / "jnas").write_text(PROCESS)
+  return here
+
+
+def test_local_starts_processes_that_find_each_other(process):
+  code, _, err = finish(
+    start("local.sh", "--gpus", "4 5", "--", "run", "--config", "smoke")
+  )
+  assert (code, err) == (0, "")
+  first, second = sorted(line.split() for line in started())
+  assert first[:4] == ["run", "--config", "smoke", "0/2"]
+  assert second[3] == "1/2"
+  # The same free port for both.
+  assert first[4] == second[4]
+  assert re.fullmatch(r"localhost:[1-9][0-9]+", first[4])
+  assert (first[5], second[5]) == ("gpu=4", "gpu=5")
+
+
+def test_local_dry_run_prints_the_commands_and_starts_none(process):
+  arguments = ("-n", "2", "--dry-run", "--", "run", "--config", "smoke")
+  code, out, _ = finish(start("local.sh", *arguments))
+  assert code == 0 and started() == []
+  assert out.splitlines() == [
+    "JNAS_COORDINATOR=localhost:PORT JNAS_PROCESSES=2 "
+    f"JNAS_PROCESS={index} jnas run --config smoke"
+    for index in (0, 1)
+  ]
+
+
+def test_local_stops_every_process(process):
+  pathlib.Path("wait").touch()
+  script = start("local.sh", "-n", "2", "--", "run", "--config", "smoke")
+  while len(started()) < 2:
+    time.sleep(0.02)
+  script.terminate()
+  assert finish(script)[0] == 0
+  assert sorted(started()[2:]) == ["stopped 0", "stopped 1"]
+
+
+def test_local_fails_if_a_process_does(process):
+  assert finish(start("local.sh", "-n", "2", "--", "run", "bad"))[0] == 3
+
+
+@pytest.mark.parametrize(
+  ("script", "arguments"),
+  [
+    ("local.sh", ()),
+    ("local.sh", ("-n", "2")),
+    ("local.sh", ("-n", "0", "--", "run")),
+    ("local.sh", ("-n", "2", "--")),
+    ("local.sh", ("-n", "3", "--gpus", "0 1", "--", "run")),
+    ("tpu_pod.sh", ()),
+    ("tpu_pod.sh", ("pod", "--", "run")),
+    ("tpu_pod.sh", ("pod", "--zone", "z")),
+  ],
+)
+def test_launchers_without_what_they_need_show_the_usage(
+  process, script, arguments
+):
+  code, out, err = finish(start(script, *arguments))
+  assert code == 2 and out == ""
+  assert f"Command: launch/{script}" in err
+  assert started() == []
+
+
+def test_slurm_starts_one_process_for_each_of_several_tasks(here, monkeypatch):
+  monkeypatch.setenv("SLURM_NTASKS", "4")
+  code, out, _ = finish(start("slurm.sbatch", "--dry-run", "--config", "smoke"))
+  assert code == 0
+  assert out == (
+    "srun --kill-on-bad-exit=0 jnas run --config smoke --seed 2 --workdir "
+    "runs/mine-s2\n"
+  )
+  # What srun then tells each task is enough.
+  task = {"SLURM_STEP_NUM_TASKS": "4"}
+  found = machines.processes(options(), task)
+  assert found is not None and found.number is None
+
+
+@pytest.mark.parametrize(
+  ("arguments", "command"),
+  [
+    (("--", "run", "--config", "smoke"), "JNAS_PROCESSES=auto jnas run --conf"),
+    (("--stop",), "pkill -TERM -f '[j]nas run'"),
+  ],
+)
+def test_tpu_pod_dry_run_prints_the_command(arguments, command):
+  options = ("pod", "--zone", "us-central2-b", "--dry-run", *arguments)
+  code, out, _ = finish(start("tpu_pod.sh", *options))
+  assert code == 0
+  *words, last = shlex.split(out)
+  assert " ".join(words) == (
+    "gcloud compute tpus tpu-vm ssh pod --zone us-central2-b --worker all "
+    "--command"
+  )
+  assert last.startswith(command)
+
+
+def options() -> argparse.Namespace:
+  """Those of a command that gives none of the processes."""
+  parser = argparse.ArgumentParser()
+  machines.add_processes(parser)
+  return parser.parse_args([])
+
+
+def test_jobset_pods_find_each_other():
+  path = LAUNCH / "jobset.yaml"
+  assert "# Command: kubectl " in path.read_text()
+  jobset = yaml.safe_load(path.read_text())
+  (hosts,) = jobset["spec"]["replicatedJobs"]
+  job = hosts["template"]["spec"]
+  (container,) = job["template"]["spec"]["containers"]
+  environment = {entry["name"]: entry for entry in container["env"]}
+  assert "job-completion-index" in str(environment["JNAS_PROCESS"])
+  told = {name: entry.get("value", "0") for name, entry in environment.items()}
+  found = machines.processes(options(), told)
+  assert found is not None
+  assert found.number == job["completions"] == job["parallelism"]
+  name = jobset["metadata"]["name"]
+  # As JobSet names the first pod.
+  assert found.coordinator == f"{name}-{hosts['name']}-0-0.{name}:8476"
+  assert container["ports"] == [{"containerPort": 8476}]

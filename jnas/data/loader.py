@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from jnas.data import base
+from jnas.data import base, placing
 from jnas.types import Array, PRNGKey
 
 Batch = dict[str, Array]
@@ -50,7 +50,7 @@ def put(
   Returns:
     The same arrays on the device or devices, whole on each.
   """
-  images, labels = jax.device_put(
+  images, labels = placing.put(
     (split.images, split.labels), _replicated(sharding)
   )
   return Resident(images, labels)
@@ -203,7 +203,7 @@ def batches(
     As `gather` returns them.
   """
   for row in order[start:]:
-    index = jax.device_put(row, _replicated(sharding))
+    index = placing.put(row, _replicated(sharding))
     yield gather(*resident, index, sharding=sharding)
 
 

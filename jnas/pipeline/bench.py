@@ -19,7 +19,7 @@ from jnas.native import lowering
 from jnas.pipeline import display, problem, programs, stage
 from jnas.pipeline import training as training_stage
 from jnas.selection import random as random_selection
-from jnas.training import keys, memory, steps, train_steps
+from jnas.training import keys, memory, sharding, steps, train_steps
 from jnas.training.keys import Stage
 
 
@@ -272,7 +272,7 @@ def _machine(batch_size: int) -> dict[str, Any]:
   device = jax.devices()[0]
   return {
     "lowering": describe_lowering(),
-    "devices": jax.device_count(),
+    "devices": len(sharding.devices()),
     "device_kind": device.device_kind,
     "batch": batch_size,
   }

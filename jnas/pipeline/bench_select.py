@@ -19,7 +19,7 @@ from jnas import config as configs
 from jnas.pipeline import bench, problem, programs, scoring, select, stage
 from jnas.selection import perturbation
 from jnas.spaces import Space
-from jnas.training import keys, memory, steps, trials
+from jnas.training import keys, memory, sharding, steps, trials
 from jnas.training.keys import Stage
 from jnas.training.state import SearchState
 
@@ -103,7 +103,7 @@ def run(config: configs.Config, *, repeats: int) -> dict[str, Any]:
     "rss_bytes": memory.rss_peak_bytes(),
     "batch": config.selection.batch_size,
     "trials_per_call": num_weights,
-    "devices": jax.device_count(),
+    "devices": len(sharding.devices()),
   }
 
 

@@ -78,6 +78,7 @@ def run(
   given: Sequence[configs.Config],
   *,
   rounds: int,
+  devices: int | None = None,
 ) -> dict[str, Any]:
   """Measures two settings in turn.
 
@@ -86,6 +87,7 @@ def run(
     settings: A and B.
     given: the config of each, its overrides applied.
     rounds: timed steps of each.
+    devices: that each process uses; all by default.
 
   Returns:
     The fields of `jnas bench --compare --json`.
@@ -98,7 +100,9 @@ def run(
   with contextlib.ExitStack() as stack:
     workers, ready = [], []
     for setting, config in zip(settings, given, strict=True):
-      workers.append(stack.enter_context(_worker(what, setting, config)))
+      workers.append(
+        stack.enter_context(_worker(what, setting, config, devices))
+      )
       with display.waiting(f"compiling {setting.text}"):
         ready.append(workers[-1].ask())
     with display.waiting("timing both in turn"):
@@ -197,7 +201,7 @@ class _Worker(NamedTuple):
 
 @contextlib.contextmanager
 def _worker(
-  what: str, setting: Setting, config: configs.Config
+  what: str, setting: Setting, config: configs.Config, devices: int | None
 ) -> Iterator[_Worker]:
   import jax
 
@@ -205,7 +209,11 @@ def _worker(
   cache = jax.config.values["jax_compilation_cache_dir"]
   if cache is not None:
     environment.setdefault("JAX_COMPILATION_CACHE_DIR", cache)
-  task = {"what": what, "config": dataclasses.asdict(config)}
+  task = {
+    "what": what,
+    "config": dataclasses.asdict(config),
+    "devices": devices,
+  }
   with tempfile.TemporaryFile("w+") as errors:
     process = subprocess.Popen(
       [sys.executable, "-m", "jnas.pipeline.compare", json.dumps(task)],
@@ -222,12 +230,15 @@ def _worker(
       process.communicate()
 
 
-def _serve(what: str, config: configs.Config, requests: IO[str]) -> None:
+def _serve(
+  what: str, config: configs.Config, devices: int | None, requests: IO[str]
+) -> None:
   """Compiles the steps, then times one of each for every line."""
   from jnas.pipeline import bench
-  from jnas.training import memory
+  from jnas.training import memory, sharding
 
   memory.keep_freed_memory()
+  sharding.use_devices(devices)
   answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
   os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
   workload = bench.WORKLOADS[what](config)
@@ -247,7 +258,8 @@ def _serve(what: str, config: configs.Config, requests: IO[str]) -> None:
 def _main() -> None:
   task = json.loads(sys.argv[1])
   try:
-    _serve(task["what"], configs.from_dict(task["config"]), sys.stdin)
+    config = configs.from_dict(task["config"])
+    _serve(task["what"], config, task["devices"], sys.stdin)
   except ValueError as error:
     sys.exit(" ".join(str(error).split()))
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas import config as configs
+from jnas.data import placing
 from jnas.functional import decisions as rules
 from jnas.functional import projection
 from jnas.methods import held
@@ -248,7 +249,7 @@ def _finish(
     scores=jnp.zeros_like(state.scores),
     search=net,
   )
-  state = jax.device_put(state, state.search.step.sharding)
+  state = placing.put(state, state.search.step.sharding)
   journal.reach(journal.count + 1, 0.0)
   journal.write("decision", **record)
   journal.save(state)
@@ -292,7 +293,7 @@ def _without_decisions(
 ) -> dict[str, np.ndarray]:
   """Mixing weights as if nothing were decided, on the host."""
   net, memory = state.search, state.search.memory
-  nothing = jax.device_put(
+  nothing = placing.put(
     held.undecided(deciding.space), state.search.step.sharding
   )
   belief = deciding.tuning.programs.believe(

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 import jax
 
 from jnas.pipeline import display, stage
-from jnas.training import checkpoint, loop, metrics, preemption
+from jnas.training import checkpoint, loop, metrics, preemption, processes
 from jnas.types import Array
 
 State = TypeVar("State")
@@ -149,5 +149,7 @@ def run(
         f"{epochs.line(record)}"
       )
       saver.save(end, state, {"seconds": clock.seconds})
-  last = [record for record in file.read() if record["kind"] == "epoch"][-1]
+  last = processes.from_first(
+    lambda: [item for item in file.read() if item["kind"] == "epoch"][-1]
+  )
   return state, last, clock.seconds

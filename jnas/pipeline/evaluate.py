@@ -9,12 +9,11 @@ import pathlib
 from typing import Any
 
 from jnas import config as configs
-from jnas import genotype as genotypes
 from jnas.data.base import Dataset
 from jnas.genotype import Genotype
 from jnas.pipeline import epochs, folder, problem, programs, training
 from jnas.selection import random as random_selection
-from jnas.training import keys, preemption
+from jnas.training import keys, preemption, processes
 from jnas.training.keys import Purpose, Stage
 from jnas.training.state import TrainState
 
@@ -59,7 +58,9 @@ def run(
   problem.check_evaluate(found)
   problem.derived_net(found, genotype)
   problem.check_devices(config)
-  if config.evaluate.inherit and not run_folder.search.exists():
+  if config.evaluate.inherit and not processes.from_first(
+    run_folder.search.exists
+  ):
     raise FileNotFoundError(
       f"evaluate.inherit needs the search's weights: no {run_folder.search}"
     )
@@ -68,8 +69,8 @@ def run(
     dataset = problem.load_data(found)
     run_folder.create()
     with run_folder.locked(), preemption.StopFlag() as stop:
-      if not run_folder.genotype.exists():
-        genotypes.save(
+      if folder.find_genotype(run_folder.genotype) is None:
+        folder.save_genotype(
           run_folder.genotype,
           genotype,
           provenance=folder.provenance(run_folder, 0),
@@ -90,11 +91,11 @@ def _choose(
   """The genotype given, or the run's; they must not contradict each other."""
   if genotype is None:
     return folder.load_genotype(run_folder)
-  if run_folder.genotype.exists():
-    if genotypes.load(run_folder.genotype) != genotype:
-      raise ValueError(
-        f"{run_folder.genotype} holds another genotype; use another --workdir"
-      )
+  there = folder.find_genotype(run_folder.genotype)
+  if there not in (None, genotype):
+    raise ValueError(
+      f"{run_folder.genotype} holds another genotype; use another --workdir"
+    )
   return genotype
 
 
@@ -136,10 +137,10 @@ def _train(
   if path == run_folder.evaluate:
     if found.config.evaluate.inherit:
       begin = functools.partial(_inherit, found, dataset, run_folder, genotype)
-  elif not (path / "genotype.json").exists():
+  elif processes.is_first() and not (path / "genotype.json").exists():
     path.mkdir(parents=True, exist_ok=True)
     provenance = folder.provenance(run_folder, 0)
-    genotypes.save(path / "genotype.json", genotype, provenance=provenance)
+    folder.save_genotype(path / "genotype.json", genotype, provenance)
   training.run(
     found,
     dataset,

@@ -10,12 +10,10 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-import jax
-
 from jnas import config as configs
 from jnas import genotype as genotypes
 from jnas.pipeline import selecting
-from jnas.training import checkpoint
+from jnas.training import checkpoint, processes
 from jnas.training.metrics import MetricsFile
 
 
@@ -78,6 +76,9 @@ class RunFolder:
     Raises:
       OSError: if it cannot be written.
     """
+    processes.from_first(self._create)
+
+  def _create(self) -> None:
     checkpoint.check_writable(self.path)
     file = self.path / "config.json"
     if not file.exists():
@@ -101,9 +102,12 @@ class RunFolder:
     Raises:
       ValueError: if another run holds the folder.
     """
-    if jax.process_index():
+    with contextlib.ExitStack() as stack:
+      processes.from_first(lambda: stack.enter_context(self._lock()))
       yield
-      return
+
+  @contextlib.contextmanager
+  def _lock(self) -> Iterator[None]:
     with (self.path / ".lock").open("a") as file:
       try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -127,16 +131,20 @@ def open_run(config: configs.Config, workdir: str | pathlib.Path) -> RunFolder:
     ValueError: if its config.json cannot be read.
   """
   path = pathlib.Path(workdir)
-  file = path / "config.json"
-  if file.exists():
-    previous = read_config(path)
-    differing = _differences(previous, config)
-    if differing:
-      raise OtherConfigError(
-        f"{path} holds a run of another config: {'; '.join(differing)}; "
-        "use another --workdir, or the same settings to continue it"
-      )
+  processes.from_first(lambda: _check_same(path, config))
   return RunFolder(path, config)
+
+
+def _check_same(path: pathlib.Path, config: configs.Config) -> None:
+  """Refuses a folder of another config."""
+  if not (path / "config.json").exists():
+    return
+  differing = _differences(read_config(path), config)
+  if differing:
+    raise OtherConfigError(
+      f"{path} holds a run of another config: {'; '.join(differing)}; "
+      "use another --workdir, or the same settings to continue it"
+    )
 
 
 def read_config(path: pathlib.Path) -> configs.Config:
@@ -163,9 +171,13 @@ def read_config(path: pathlib.Path) -> configs.Config:
 
 def summary(folder: pathlib.Path) -> dict[str, Any] | None:
   """The last record of a finished stage, None if it is not finished."""
-  records = MetricsFile(folder / "metrics.jsonl").read()
-  finished = bool(records) and records[-1].get("kind") == "summary"
-  return records[-1] if finished else None
+
+  def read() -> dict[str, Any] | None:
+    records = MetricsFile(folder / "metrics.jsonl").read()
+    finished = bool(records) and records[-1].get("kind") == "summary"
+    return records[-1] if finished else None
+
+  return processes.from_first(read)
 
 
 def provenance(run: RunFolder, step: int) -> dict[str, Any]:
@@ -178,19 +190,42 @@ def provenance(run: RunFolder, step: int) -> dict[str, Any]:
   }
 
 
+def find_genotype(path: pathlib.Path) -> genotypes.Genotype | None:
+  """The genotype in a file, None where there is no file."""
+
+  def read() -> str | None:
+    return genotypes.to_json(genotypes.load(path)) if path.exists() else None
+
+  text = processes.from_first(read)
+  return None if text is None else genotypes.parse(text)
+
+
+def save_genotype(
+  path: pathlib.Path, genotype: genotypes.Genotype, provenance: dict[str, Any]
+) -> None:
+  """Writes a genotype; of several processes only the first one does.
+
+  Raises:
+    OSError: the file could not be written, and says so in one line.
+  """
+  if processes.is_first():
+    genotypes.save(path, genotype, provenance=provenance)
+
+
 def load_genotype(run: RunFolder) -> genotypes.Genotype:
   """The genotype of a run.
 
   Raises:
     FileNotFoundError: if there is none yet.
   """
-  if not run.genotype.exists():
+  found = find_genotype(run.genotype)
+  if found is None:
     stage = "select" if selecting.after(run.config) else "search"
     raise FileNotFoundError(
       f"no genotype in {str(run.path)!r}: run `jnas {stage}` first, or give "
       "one with --genotype"
     )
-  return genotypes.load(run.genotype)
+  return found
 
 
 def check_searchable(run: RunFolder) -> None:
@@ -199,6 +234,10 @@ def check_searchable(run: RunFolder) -> None:
   Raises:
     ValueError: a search would replace the genotype under its results.
   """
+  processes.from_first(lambda: _check_searchable(run))
+
+
+def _check_searchable(run: RunFolder) -> None:
   if not run.genotype.exists():
     return
   if genotypes.read_provenance(run.genotype).get("step") == 0:

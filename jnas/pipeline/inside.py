@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jnas.data import placing
 from jnas.functional import projection
 from jnas.pipeline import problem, scoring, selecting, stage
 from jnas.pipeline.programs import Programs
@@ -55,7 +56,7 @@ def make(
         after = after._replace(op_e=after.op_e.at[edge].set(op))
       # What the normal cell decides is in force when the other one is tried.
       made = made | {cell_type: memory[cell_type] | {"decisions": after}}
-    return jax.device_put(made, state.step.sharding)
+    return placing.put(made, state.step.sharding)
 
   return decide
 

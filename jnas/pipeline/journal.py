@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jnas.data import placing
 from jnas.pipeline import display, epochs, stage
 from jnas.training import metrics, preemption
 from jnas.training.state import SelectionState
@@ -71,7 +72,7 @@ class Journal:
 
 def put(value: int, state: SelectionState) -> jax.Array:
   """A counter of the state, on its devices."""
-  return jax.device_put(np.int32(value), state.search.step.sharding)
+  return placing.put(np.int32(value), state.search.step.sharding)
 
 
 @contextlib.contextmanager

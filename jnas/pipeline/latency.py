@@ -13,6 +13,7 @@ from jax.experimental import multihost_utils
 
 from jnas import latency as tables
 from jnas import methods
+from jnas.data import placing
 from jnas.functional import surrogate
 from jnas.latency import Table, Timing
 from jnas.nets import families
@@ -90,7 +91,7 @@ def timer(
   def time(state: SearchState) -> SearchState:
     weights = jax.device_get(sample(state.arch, state.step))
     jax.block_until_ready(state)
-    value = jax.device_put(clock.milliseconds(weights), state.step.sharding)
+    value = placing.put(clock.milliseconds(weights), state.step.sharding)
     return state._replace(memory=timing.remember(state.memory, value))
 
   return time

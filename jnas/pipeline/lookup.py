@@ -9,10 +9,13 @@ from jnas import genotype as genotypes
 from jnas.pipeline import benchmark, display, folder, selecting
 from jnas.spaces import SPACES, Space
 from jnas.spaces.nasbench201 import NASBENCH201
+from jnas.training import processes
 
 
 def load(config: configs.Config) -> bench.Table | None:
   """The table of a config, checked; None without one.
+
+  Of several processes only the first one reads it; the others get None.
 
   Raises:
     ValueError: for a space whose cells the table lacks, or a file that is no
@@ -29,7 +32,9 @@ def load(config: configs.Config) -> bench.Table | None:
       "it lacks; space must be 'nasbench201', or have its nodes and none but "
       "its operations"
     )
-  return bench.load(path)
+  tables = []
+  processes.from_first(lambda: tables.append(bench.load(path)))
+  return tables[0] if tables else None
 
 
 def tell(table: bench.Table | None, run: folder.RunFolder) -> None:

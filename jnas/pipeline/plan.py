@@ -12,7 +12,7 @@ from jnas.nets import count
 from jnas.pipeline import bench, problem, programs, stage
 from jnas.pipeline import training as training_stage
 from jnas.selection import random as random_selection
-from jnas.training import keys, train_steps
+from jnas.training import keys, sharding, train_steps
 from jnas.training.keys import Stage
 
 # What a rung saves where the config itself does not say how.
@@ -63,7 +63,7 @@ def run(config: configs.Config, *, rungs: bool = False) -> dict[str, Any]:
       "image_shape": list(found.info.image_shape),
       "classes": found.info.num_classes,
     },
-    "devices": jax.device_count(),
+    "devices": len(sharding.devices()),
   }
 
 

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
-import jax
 import numpy as np
 
 from jnas import config as configs
@@ -302,7 +301,6 @@ def check_devices(config: configs.Config) -> None:
   Raises:
     ValueError: naming the batch and sizes that would do.
   """
-  jax.devices()
   sharding.check_batch("search.batch_size", config.search.batch_size)
   sharding.check_batch("evaluate.batch_size", config.evaluate.batch_size)
 

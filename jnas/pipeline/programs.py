@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jnas import methods
-from jnas.data import loader
+from jnas.data import loader, placing
 from jnas.data.base import Dataset
 from jnas.nets import supernet
 from jnas.ops import draws
@@ -184,11 +184,11 @@ def compile_programs(
       mask,
     )
 
-  base_key = jax.device_put(base_key, state.step.sharding)
+  base_key = placing.put(base_key, state.step.sharding)
   state_like = jax.tree.map(_describe, state)
   believe = jax.jit(believe)
   mask = jnp.ones(batch["labels"].shape, jnp.float32)
-  mask = jax.device_put(mask, batch["labels"].sharding)
+  mask = placing.put(mask, batch["labels"].sharding)
   belief = believe(state.arch, state.memory, state.step)
   compilers = [compile_weight, compile_eval]
   if search.moves_arch:

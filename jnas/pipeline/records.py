@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jnas import genotype as genotypes
+from jnas.data import placing
 from jnas.functional import mixing, numerics
 from jnas.genotype import Genotype
 from jnas.pipeline import problem, stage
@@ -70,7 +71,7 @@ def valid_record(
   child = magnitude.chosen_weights(genotype, found.space)
 
   def measure(weights: Any, transit: Any) -> metrics.Means:
-    placed = jax.device_put((weights, transit), state.step.sharding)
+    placed = placing.put((weights, transit), state.step.sharding)
     return stage.measure(
       functools.partial(
         programs.evaluate, state.params, state.batch_stats, *placed

@@ -14,6 +14,7 @@ from jnas.pipeline import (
   selecting,
 )
 from jnas.report import page
+from jnas.training import processes
 
 
 def run(config: configs.Config, workdir: str | pathlib.Path) -> pathlib.Path:
@@ -38,7 +39,9 @@ def run(config: configs.Config, workdir: str | pathlib.Path) -> pathlib.Path:
   if selecting.after(config):
     genotype = select.run(config, workdir).genotype
   result = evaluate.run(config, workdir)
-  path = page.write(pathlib.Path(workdir))
+  path = pathlib.Path(
+    processes.from_first(lambda: str(page.write(pathlib.Path(workdir))))
+  )
   accuracy = result.summary["test_accuracy"]
   display.say(f"searched cell, retrained: test accuracy {accuracy:.2%}")
   for index, baseline in enumerate(result.baselines):

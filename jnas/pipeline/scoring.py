@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jnas.data import loader
+from jnas.data import loader, placing
 from jnas.pipeline import problem, stage
 from jnas.pipeline.journal import Journal, put
 from jnas.training import keys, metrics, steps, trials
@@ -55,12 +55,12 @@ def make_scorer(
     num_images,
     min(config.batch_size, num_images),
   )
-  placed = jax.device_put(order, state.step.sharding)
+  placed = placing.put(order, state.step.sharding)
   weights = {}
   for name in space.cell_types:
     lead = (config.trials_per_call,) if name in varied else ()
     weights[name] = jnp.zeros((*lead, *space.mask(name).shape))
-  inputs = jax.device_put(
+  inputs = placing.put(
     (
       weights,
       valid.data,
@@ -134,8 +134,8 @@ def score(
     state = state._replace(
       tried=put(tried, state),
       batch=put(0, state),
-      scores=jax.device_put(scores, sharding),
-      sums=jax.device_put(trials.zero_sums(scorer.num_weights), sharding),
+      scores=placing.put(scores, sharding),
+      sums=placing.put(trials.zero_sums(scorer.num_weights), sharding),
     )
     journal.save(state)
   return state
@@ -155,7 +155,7 @@ def measure(
   scores = []
   for tried in range(0, num_candidates, scorer.num_weights):
     placed = _place(scorer, net, weights, tried, num_candidates)
-    start = jax.device_put(
+    start = placing.put(
       (trials.zero_sums(scorer.num_weights), np.int32(0)), net.step.sharding
     )
     *_, (sums, _) = _batches(scorer, net, placed, *start)
@@ -173,7 +173,7 @@ def _place(
   """The weights of the next call, the last candidate filling it up."""
   rows = np.arange(tried, tried + scorer.num_weights)
   rows = np.minimum(rows, num_candidates - 1)
-  return jax.device_put(
+  return placing.put(
     {
       name: value[rows] if name in scorer.varied else value
       for name, value in weights.items()

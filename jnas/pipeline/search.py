@@ -14,7 +14,7 @@ import numpy as np
 
 from jnas import config as configs
 from jnas import genotype as genotypes
-from jnas.data import loader
+from jnas.data import loader, placing
 from jnas.data.base import Dataset, Split
 from jnas.genotype import Genotype
 from jnas.nets import count
@@ -33,7 +33,7 @@ from jnas.pipeline import (
   stage,
 )
 from jnas.pipeline import programs as programs_of
-from jnas.training import keys, memory, metrics, preemption, steps
+from jnas.training import keys, memory, metrics, preemption, processes, steps
 from jnas.training.keys import Purpose, Stage
 from jnas.training.state import SearchState
 
@@ -90,9 +90,10 @@ def split(found: problem.Problem, dataset: Dataset) -> tuple[Split, Split]:
 
 def _finished(run_folder: folder.RunFolder) -> SearchResult | None:
   summary = folder.summary(run_folder.search)
-  if summary is None or not run_folder.search_genotype.exists():
+  genotype = folder.find_genotype(run_folder.search_genotype)
+  if summary is None or genotype is None:
     return None
-  return SearchResult(genotypes.load(run_folder.search_genotype), summary)
+  return SearchResult(genotype, summary)
 
 
 def _run(config: configs.Config, run_folder: folder.RunFolder) -> SearchResult:
@@ -129,10 +130,11 @@ def _search(
     if folder.summary(path) is None:
       trained = _train(at_stage, dataset, path, run_folder.hash, stop)
       _write_summary(path, trained, trained.selected)
-    *_, record, _ = metrics.MetricsFile(path / "metrics.jsonl").read()
+    file = metrics.MetricsFile(path / "metrics.jsonl")
     space = progressive.prune(
       found.space,
-      record["mixing"],
+      # The record of the last epoch; the summary follows it.
+      processes.from_first(lambda file=file: file.read()[-2]["mixing"]),
       num_ops=found.config.progressive.ops[index + 1],
     )
     found = dataclasses.replace(found, space=space)
@@ -144,7 +146,7 @@ def _search(
     stop,
   )
   genotype = trained.selected
-  genotypes.save(
+  folder.save_genotype(
     run_folder.search_genotype,
     genotype,
     provenance=folder.provenance(run_folder, trained.steps),
@@ -173,7 +175,7 @@ def _try_candidates(
     config_hash=run_folder.hash,
     stop=stop,
   )
-  genotypes.save(
+  folder.save_genotype(
     run_folder.search_genotype,
     genotype,
     provenance=folder.provenance(run_folder, summary["steps"]),
@@ -278,7 +280,7 @@ def _train(
     last = epoch == config.epochs - 1
     if last or (epoch + 1) % config.valid_every == 0:
       record |= records.valid_record(found, programs, state, valid)
-    sums = jax.device_put(metrics.zero_sums(), state.step.sharding)
+    sums = placing.put(metrics.zero_sums(), state.step.sharding)
     return state._replace(sums=sums), record
 
   course = epochs.Epochs(

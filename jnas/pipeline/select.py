@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from jnas import config as configs
 from jnas import genotype as genotypes
+from jnas.data import placing
 from jnas.data.base import Dataset
 from jnas.genotype import Genotype
 from jnas.pipeline import (
@@ -133,9 +134,10 @@ class _Plan(NamedTuple):
 
 def _finished(run_folder: folder.RunFolder) -> SelectResult | None:
   summary = folder.summary(run_folder.selection)
-  if summary is None or not run_folder.genotype.exists():
+  genotype = folder.find_genotype(run_folder.genotype)
+  if summary is None or genotype is None:
     return None
-  return SelectResult(genotypes.load(run_folder.genotype), summary)
+  return SelectResult(genotype, summary)
 
 
 def _run(config: configs.Config, run_folder: folder.RunFolder) -> SelectResult:
@@ -216,7 +218,7 @@ def _select(
       "seconds": journal.seconds,
       "devices": jax.device_count(),
     }
-  genotypes.save(
+  folder.save_genotype(
     run_folder.genotype,
     genotype,
     provenance=folder.provenance(run_folder, journal.count),
@@ -274,7 +276,7 @@ def _plan_decided(
     state = deciding.run(parts, journal, state)
     made = jax.device_get(state.search.memory.decisions)
     genotype = perturbation.genotype(made, space)
-    weights = jax.device_put(
+    weights = placing.put(
       magnitude.chosen_weights(genotype, space), state.search.step.sharding
     )
     measured = tuning.measure(part, state.search, weights)
@@ -306,7 +308,7 @@ def _begin(found: problem.Problem, net: SearchState) -> SelectionState:
     sums=trials.zero_sums(config.trials_per_call),
     search=net,
   )
-  return jax.device_put(state, net.step.sharding)
+  return placing.put(state, net.step.sharding)
 
 
 def _batch_size(found: problem.Problem) -> int:

@@ -11,10 +11,17 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jnas.data import loader
+from jnas.data import loader, placing
 from jnas.data.base import Split
 from jnas.pipeline import display
-from jnas.training import checkpoint, memory, metrics, preemption, sharding
+from jnas.training import (
+  checkpoint,
+  memory,
+  metrics,
+  preemption,
+  processes,
+  sharding,
+)
 from jnas.types import Array
 
 
@@ -55,15 +62,26 @@ def place(state: Any, *splits: Split, batch_size: int) -> tuple[Any, ...]:
     )
     for split in splits
   ]
-  return jax.device_put(state, sharding.replicated(mesh)), *placed
+  return placing.put(state, sharding.replicated(mesh)), *placed
 
 
 def compile_step(
   what: str, function: Callable[..., Any], *args: Any, **jit_options: Any
-) -> jax.stages.Compiled:
+) -> Any:
   """Compiles a step for arguments like these, showing that it goes on."""
   with display.waiting(f"compiling the {what}"):
-    return jit(function, **jit_options).lower(*args).compile()
+    return _Waited(jit(function, **jit_options).lower(*args).compile())
+
+
+class _Waited:
+  """A compiled program, waited for where that must be."""
+
+  def __init__(self, compiled: jax.stages.Compiled) -> None:
+    self._compiled = compiled
+    self.memory_analysis = compiled.memory_analysis
+
+  def __call__(self, *args: Any) -> Any:
+    return sharding.wait(self._compiled(*args))
 
 
 def jit(function: Callable[..., Any], **options: Any) -> Any:
@@ -95,14 +113,18 @@ def measure(
   """
   order = loader.eval_batches(split.data.labels.shape[0], split.batch_size)
   sums = [
-    evaluate(batch, jax.device_put(mask, split.sharding))
+    evaluate(batch, placing.put(mask, split.sharding))
     for batch, mask in zip(split.batches(order.index), order.mask, strict=True)
   ]
   return metrics.mean(functools.reduce(metrics.add, sums))
 
 
 class Saver:
-  """Saves after some time and on request to stop; ends the stage then."""
+  """Saves after some time and on request to stop; ends the stage then.
+
+  Several processes save and stop after the same step, by the clock of the
+  first one, and a step later than one process alone would.
+  """
 
   def __init__(
     self,
@@ -115,6 +137,7 @@ class Saver:
     self._stop = stop
     self._seconds = seconds
     self._last = time.monotonic()
+    self._ballot = processes.Ballot()
 
   def save(self, step: int, state: Any, meta: Mapping[str, Any]) -> None:
     """Saves now; raises `Stopped` if asked to stop."""
@@ -122,9 +145,11 @@ class Saver:
 
   def after_step(self, step: int, state: Any, meta: Mapping[str, Any]) -> None:
     """Saves if it is time or if asked to stop, and raises `Stopped` then."""
-    # Processes agree on a stop by asking equally often: once a step.
-    stop = self._stop.requested
-    if stop or time.monotonic() - self._last >= self._seconds:
+    late = time.monotonic() - self._last >= self._seconds
+    stop, save = self._ballot.cast(
+      self._stop.wanted, late and processes.is_first()
+    )
+    if stop or save:
       self._save(step, state, meta, stop=stop)
 
   def _save(

@@ -15,7 +15,7 @@ import numpy as np
 
 from jnas import config as configs
 from jnas import genotype as genotypes
-from jnas.data import loader
+from jnas.data import loader, placing
 from jnas.data.base import Dataset
 from jnas.functional import schedules
 from jnas.genotype import Genotype
@@ -142,7 +142,7 @@ def run(
       "lr": float(optim.weights_lr(config, jnp.asarray(epoch))),
       "drop_path": float(_drop_path(config, epoch)),
     }
-    placed = jax.device_put(fresh, state.step.sharding)
+    placed = placing.put(fresh, state.step.sharding)
     return state._replace(**placed), record
 
   course = epochs.Epochs(
@@ -201,7 +201,7 @@ def compile_programs(
   name: str,
 ) -> tuple[Callable[..., Any], Callable[..., metrics.MetricSums], int]:
   """Compiles training step and test; also gives the largest peak memory."""
-  base_key = jax.device_put(base_key, state.step.sharding)
+  base_key = placing.put(base_key, state.step.sharding)
   train_step = stage.compile_step(
     f"training step ({name})",
     train_steps.make_train_step(training),
@@ -210,7 +210,7 @@ def compile_programs(
     batch,
     donate_argnums=1,
   )
-  mask = jax.device_put(
+  mask = placing.put(
     jnp.ones(batch["labels"].shape, jnp.float32), batch["labels"].sharding
   )
   evaluate = stage.compile_step(

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jnas import config as configs
+from jnas.data import placing
 from jnas.data.base import Dataset
 from jnas.methods import held
 from jnas.pipeline import epochs, folder, problem, programs, stage
@@ -144,7 +145,7 @@ def begin(search: steps.Search, trained: SearchState) -> SearchState:
     memory=held.Memory(trained.memory, held.undecided(search.space)),
     sums=metrics.zero_sums(),
   )
-  return jax.device_put(state, trained.step.sharding)
+  return placing.put(state, trained.step.sharding)
 
 
 def run_epoch(
@@ -196,7 +197,7 @@ def run_epoch(
   }
   net = net._replace(
     memory=tuning.programs.after_epoch(net.arch, net.memory, net.step - 1),
-    sums=jax.device_put(metrics.zero_sums(), net.step.sharding),
+    sums=placing.put(metrics.zero_sums(), net.step.sharding),
   )
   if validate:
     belief = tuning.programs.believe(net.arch, net.memory, net.step)

@@ -26,11 +26,10 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from jnas.training import packing
+from jnas.training import packing, processes
 from jnas.types import PyTree
 
 _FORMAT = 1
@@ -70,6 +69,9 @@ class Checkpoints:
 
   Nothing is created or changed before the first `save`, so a later stage may
   read an earlier stage's folder. Use it in a `with` statement or call `close`.
+
+  Of several processes only the first one touches the folder, which the others
+  need not see; all of them must save and restore at the same steps.
   """
 
   def __init__(
@@ -121,6 +123,10 @@ class Checkpoints:
     step = int(step)
     if step == self._current:
       return
+    processes.from_first(lambda: self._save(step, state, meta))
+    self._current = step
+
+  def _save(self, step: int, state: PyTree, meta: Mapping[str, Any]) -> None:
     newest = max(set(self._steps()) - set(self._damaged), default=-1)
     if step <= newest:
       raise ValueError(
@@ -143,7 +149,6 @@ class Checkpoints:
     except (OSError, ValueError, RuntimeError) as error:
       num_bytes = content.nbytes + len(json.dumps(header))
       raise self._save_error(step, num_bytes, error) from error
-    self._current = step
 
   def restore(self, target: PyTree) -> Restored | None:
     """Reads the newest checkpoint that is whole; None where there is none.
@@ -157,6 +162,27 @@ class Checkpoints:
       ValueError: the checkpoint is of another config, or of another state.
       CheckpointError: there are checkpoints and none is whole.
     """
+    wanted = packing.kinds(target)
+    leaves: list[np.ndarray] = []
+
+    def read() -> dict[str, Any] | None:
+      header, found = self._read_newest(wanted)
+      leaves.extend(found)
+      return header
+
+    header = processes.from_first(read)
+    if header is None:
+      return None
+    if processes.several():
+      leaves = _from_first(leaves, header["leaves"])
+    self._current = header["step"]
+    state = packing.place(leaves, target)
+    return Restored(header["step"], state, header["meta"], header["versions"])
+
+  def _read_newest(
+    self, wanted: list[packing.Kind]
+  ) -> tuple[dict[str, Any] | None, list[np.ndarray]]:
+    """Header and leaves of the newest step that is whole."""
     # Which state a resumed run starts from:
     # 1. A step that was not committed (the process died while saving it) does
     #    not exist.
@@ -169,7 +195,6 @@ class Checkpoints:
     # 6. The first step without damage is used. Damaged newer ones stay on disk
     #    until the resumed run saves, which removes them.
     # 7. No step at all means a new run; none but damaged ones, an error.
-    wanted = packing.kinds(target)
     self._damaged = []
     reasons = []
     for step in sorted(self._steps(), reverse=True):
@@ -186,15 +211,13 @@ class Checkpoints:
           f"damaged checkpoint in {self._folder}: {', '.join(reasons)}; "
           f"going on from step {step}, the last good one"
         )
-      self._current = step
-      state = packing.place(leaves, target)
-      return Restored(step, state, header["meta"], header["versions"])
+      return header, leaves
     if reasons:
       raise CheckpointError(
         f"no checkpoint in {self._folder} can be read: {', '.join(reasons)}; "
         "remove that folder to start this stage again"
       )
-    return None
+    return None, []
 
   def _steps(self) -> list[int]:
     """Committed steps: Orbax names a folder so once it is complete."""
@@ -207,6 +230,7 @@ class Checkpoints:
     self, step: int, content: np.ndarray, header: dict[str, Any]
   ) -> None:
     if self._manager is None:
+      self._folder.mkdir(parents=True, exist_ok=True)
       self._manager = ocp.CheckpointManager(
         self._folder,
         options=ocp.CheckpointManagerOptions(
@@ -214,6 +238,8 @@ class Checkpoints:
           cleanup_tmp_directories=True,
           lightweight_initialize=True,
           enable_async_checkpointing=False,
+          create=False,
+          multiprocessing_options=_alone(),
         ),
       )
     while self._damaged:
@@ -259,8 +285,9 @@ class Checkpoints:
     options = ocp.CheckpointManagerOptions(
       read_only=True,
       save_interval_steps=0,
-      create=False,
       lightweight_initialize=True,
+      create=False,
+      multiprocessing_options=_alone(),
     )
     try:
       with ocp.CheckpointManager(self._folder, options=options) as manager:
@@ -337,6 +364,28 @@ def versions() -> dict[str, str]:
   return found
 
 
+def _from_first(
+  leaves: list[np.ndarray], table: list[list]
+) -> list[np.ndarray]:
+  """The leaves that the first process has read, in all of them."""
+  content = np.zeros(0, np.uint8)
+  if processes.is_first():
+    content = packing.join(leaves)
+  content = processes.bytes_from_first(
+    content, size=packing.content_size(table)
+  )
+  return packing.unpack(content, table)
+
+
+def _alone() -> ocp.options.MultiprocessingOptions:
+  """Has Orbax wait for no other process."""
+  if not processes.several():
+    return ocp.options.MultiprocessingOptions()
+  return ocp.options.MultiprocessingOptions(
+    primary_host=0, active_processes={0}, barrier_sync_key_prefix="jnas"
+  )
+
+
 def _existing(path: pathlib.Path) -> pathlib.Path:
   while not os.path.lexists(path):
     path = path.parent
@@ -348,5 +397,4 @@ def _is_not_orbax(record: logging.LogRecord) -> bool:
 
 
 def _tell(line: str) -> None:
-  if jax.process_index() == 0:
-    print(line, file=sys.stderr, flush=True)
+  print(line, file=sys.stderr, flush=True)

@@ -15,6 +15,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from jnas.training import processes
 from jnas.types import Array
 
 # Fields that two runs of one seed need not share: what was measured of the
@@ -94,6 +95,8 @@ class MetricsFile:
   they were made at, and a `summary` once the stage is finished. Write the
   record of a step *before* saving the checkpoint of that step: a resumed run
   keeps the records up to its step and makes the later ones again.
+
+  Of several processes only the first one writes.
   """
 
   def __init__(self, path: pathlib.Path) -> None:
@@ -113,6 +116,8 @@ class MetricsFile:
     if record["kind"] not in ("header", "summary") and "step" not in record:
       raise ValueError(f"a record of kind {record['kind']} needs a step")
     line = json.dumps(_plain(record), allow_nan=False) + "\n"
+    if not processes.is_first():
+      return
     try:
       self.path.parent.mkdir(parents=True, exist_ok=True)
       with self.path.open("a", encoding="utf-8") as file:
@@ -137,7 +142,7 @@ class MetricsFile:
     ones, the summary and an unfinished last line go. None, for a run without
     a checkpoint, drops everything.
     """
-    if not self.path.exists():
+    if not processes.is_first() or not self.path.exists():
       return
     kept = [
       line

@@ -76,14 +76,24 @@ def pack(tree: PyTree) -> tuple[np.ndarray, list[list]]:
   """
   wanted = kinds(tree)
   leaves = jax.device_get(jax.tree.leaves(tree))
-  content = np.zeros(max(sum(leaf.nbytes for leaf in leaves), 1), np.uint8)
+  content = join(leaves)
   table, start = [], 0
   for kind, leaf in zip(wanted, leaves, strict=True):
     part = content[start : start + leaf.nbytes]
-    part[:] = np.ascontiguousarray(leaf).reshape(-1).view(np.uint8)
     table.append([kind.name, kind.dtype, [*kind.shape], _checksum(kind, part)])
     start += leaf.nbytes
   return content, table
+
+
+def join(leaves: list[np.ndarray]) -> np.ndarray:
+  """The bytes of arrays one after another, `[N]` uint8, at least one byte."""
+  content = np.zeros(max(sum(leaf.nbytes for leaf in leaves), 1), np.uint8)
+  start = 0
+  for leaf in leaves:
+    part = content[start : start + leaf.nbytes]
+    part[:] = np.ascontiguousarray(leaf).reshape(-1).view(np.uint8)
+    start += leaf.nbytes
+  return content
 
 
 def table_kinds(table: list[list]) -> list[Kind]:

@@ -9,8 +9,7 @@ import signal
 import threading
 from types import FrameType
 
-import jax
-from jax.experimental import multihost_utils
+from jnas.training import lost, processes
 
 _NOTICES = {
   signal.SIGTERM: b"SIGTERM: stopping after this step\n",
@@ -25,21 +24,18 @@ class StopFlag:
   before come back at the end of the block. Outside the main thread, where
   Python cannot handle signals, the flag is never raised.
 
-  With several processes SIGTERM belongs to JAX's preemption service: it may
-  reach one process only, and all of them must stop after the same step.
+  A signal may reach one of several processes only, and all must stop after
+  the same step: `wanted` is of this process, `requested` of all of them.
   """
 
   def __init__(self) -> None:
-    self._requested = False
-    self._asked = 0
+    self.wanted = False
     self._previous = {}
 
   def __enter__(self) -> "StopFlag":
     if threading.current_thread() is not threading.main_thread():
       return self
     for number in _NOTICES:
-      if number == signal.SIGTERM and jax.distributed.is_initialized():
-        continue
       # None: a handler from outside Python, which could not be put back.
       if signal.getsignal(number) is not None:
         self._previous[number] = signal.signal(number, self._raise_flag)
@@ -52,21 +48,17 @@ class StopFlag:
 
   @property
   def requested(self) -> bool:
-    """Whether to save and stop now. Ask once a step, in every process."""
-    if jax.distributed.is_initialized() and not self._requested:
-      self._asked += 1
-      self._requested = multihost_utils.reached_preemption_sync_point(
-        self._asked
-      )
-    return self._requested
+    """Whether to save and stop now; ask equally often in every process."""
+    return processes.wished_by_any(self.wanted)
 
   def _raise_flag(self, number: int, _: FrameType | None) -> None:
-    if number == signal.SIGINT and self._requested:
+    if number == signal.SIGINT and self.wanted:
       signal.signal(signal.SIGINT, signal.SIG_DFL)
       signal.raise_signal(signal.SIGINT)
-    self._requested = True
-    # Not print: the signal may have come in the middle of one.
-    os.write(2, _NOTICES[signal.Signals(number)])
+    self.wanted = True
+    if processes.is_first():
+      # Not print: the signal may have come in the middle of one.
+      os.write(lost.stderr(), _NOTICES[signal.Signals(number)])
 
 
 def stopped_line(step: int) -> str:

@@ -1,7 +1,8 @@
-"""One device and four give the same run."""
+"""One device and four give the same run, also one after the other."""
 
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -10,16 +11,10 @@ import numpy as np
 from tests.pipeline import tiny
 
 PROJECT = pathlib.Path(__file__).parents[2]
-_RUN = """
-import pathlib, sys
-import jax
-from jnas.pipeline import evaluate, search
-from tests.pipeline import tiny
-assert jax.device_count() == 4
-config = tiny.get_config(random_baselines=0)
-search.run(config, sys.argv[1])
-evaluate.run(config, sys.argv[1])
-"""
+OPTIONS = (
+  *("--config", str(PROJECT / "tests" / "pipeline" / "tiny.py")),
+  *("--evaluate.random_baselines", "0"),
+)
 
 
 def numbers_of(record: dict) -> dict[str, np.ndarray]:
@@ -38,26 +33,30 @@ def numbers_of(record: dict) -> dict[str, np.ndarray]:
   }
 
 
-def test_four_devices_find_and_train_the_same_networks(
-  reference, tmp_path, compile_cache
-):
-  flags = os.environ.get("XLA_FLAGS", "")
+def run(cache, command: str, *arguments: str) -> str:
   done = subprocess.run(
-    [sys.executable, "-c", _RUN, str(tmp_path)],
+    [sys.executable, "-m", "jnas.cli", command, *OPTIONS, *arguments],
     cwd=PROJECT,
     env={
       **os.environ,
-      "XLA_FLAGS": f"{flags} --xla_force_host_platform_device_count=4",
       "JAX_PLATFORMS": "cpu",
-      "JAX_COMPILATION_CACHE_DIR": str(compile_cache),
+      "JAX_COMPILATION_CACHE_DIR": str(cache),
+      "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     },
     capture_output=True,
     text=True,
     timeout=300,
   )
   assert done.returncode == 0, done.stderr
-  stages = ("search", "evaluate")
-  one, four = (tiny.results(path, *stages) for path in (reference, tmp_path))
+  return done.stderr
+
+
+def assert_same(
+  path: pathlib.Path, reference: pathlib.Path, *stages: str
+) -> None:
+  """The same genotype, and the same numbers up to rounding."""
+  stages = stages or ("search", "evaluate")
+  one, four = (tiny.results(found, *stages) for found in (reference, path))
   assert four["genotype"] == one["genotype"]
   for stage in stages:
     records = zip(one[stage]["metrics"], four[stage]["metrics"], strict=True)
@@ -68,3 +67,25 @@ def test_four_devices_find_and_train_the_same_networks(
         np.testing.assert_allclose(
           got[name], wanted[name], rtol=1e-5, atol=1e-5, err_msg=name
         )
+
+
+def test_four_devices_find_and_train_the_same_networks(
+  reference, tmp_path, compile_cache
+):
+  folder = ("--workdir", str(tmp_path))
+  run(compile_cache, "search", "--devices", "4", *folder)
+  run(compile_cache, "evaluate", "--devices", "4", *folder)
+  assert_same(tmp_path, reference)
+
+
+def test_a_run_goes_on_with_another_number_of_devices(
+  reference, tmp_path, compile_cache
+):
+  run(compile_cache, "search", "--devices", "2", "--workdir", str(tmp_path))
+  # As if it had been killed after its first epoch.
+  (tmp_path / "genotype.json").unlink()
+  shutil.rmtree(tmp_path / "search" / "checkpoints" / "6")
+  said = run(compile_cache, "search", "--workdir", str(tmp_path))
+  assert "going on from step 3 of 6" in said
+  run(compile_cache, "evaluate", "--devices", "4", "--workdir", str(tmp_path))
+  assert_same(tmp_path, reference)

@@ -1,0 +1,33 @@
+"""--devices: how many, and what is no number of them."""
+
+import pytest
+
+from jnas.training import sharding
+
+PLAN = ("plan", "--config", "smoke")
+
+
+@pytest.fixture(autouse=True)
+def _all_devices_after():
+  yield
+  sharding.use_devices(None)
+
+
+@pytest.mark.parametrize(
+  ("number", "message"),
+  [
+    (0, "--devices is 0; it must be 1 or more"),
+    ("x", "argument --devices: invalid int value: 'x'"),
+    # The backends of this process are started, so a CPU is one device.
+    (2, "--devices is 2; it must be 1 to 1, the number of cpu devices here"),
+  ],
+)
+def test_a_number_of_devices_that_cannot_be_is_refused(
+  refusal, number, message
+):
+  assert refusal(*PLAN, "--devices", number) == message
+
+
+def test_what_runs_on_one_device_takes_no_number(refusal):
+  message = refusal("latency", "build", "--config", "smoke", "--devices", 2)
+  assert message.startswith("unknown option '--devices'")
