@@ -1,5 +1,6 @@
 """--devices: how many, and what is no number of them."""
 
+import jax
 import pytest
 
 from jnas.training import sharding
@@ -8,7 +9,8 @@ PLAN = ("plan", "--config", "smoke")
 
 
 @pytest.fixture(autouse=True)
-def _all_devices_after():
+def _one_device_that_is_started():
+  jax.devices()
   yield
   sharding.use_devices(None)
 
@@ -18,7 +20,7 @@ def _all_devices_after():
   [
     (0, "--devices is 0; it must be 1 or more"),
     ("x", "argument --devices: invalid int value: 'x'"),
-    # The backends of this process are started, so a CPU is one device.
+    # Once the backends are started, a CPU cannot be divided.
     (2, "--devices is 2; it must be 1 to 1, the number of cpu devices here"),
   ],
 )

@@ -1,0 +1,1 @@
+"""The sub-commands of `jnas`: arguments to one pipeline call each."""

@@ -1,0 +1,164 @@
+"""Commands on what is known: genotypes, tables, claims, names."""
+
+import json
+import pathlib
+
+from jnas import config as configs
+from jnas import options as options_lib
+from jnas.commands import start
+
+_LISTS = (
+  "methods",
+  "spaces",
+  "ops",
+  "selectors",
+  "datasets",
+  "configs",
+  "cells",
+  "devices",
+  "combinations",
+)
+
+
+def genotype_command(arguments: list[str]) -> None:
+  """Shows, counts, draws or converts a genotype."""
+  parser = options_lib.Parser(
+    prog="jnas genotype", description=genotype_command.__doc__
+  )
+  parser.add_argument("what", choices=("show", "count", "draw", "convert"))
+  parser.add_argument(
+    "genotype",
+    help="file (JSON, DARTS text), text, NAS-Bench-201 string, or the name of "
+    "a published cell (jnas list cells)",
+  )
+  parser.add_argument(
+    "--channels", type=int, help="default 36; 16 for one cell type"
+  )
+  parser.add_argument(
+    "--cells", type=int, help="default 20; 15 for one cell type"
+  )
+  parser.add_argument("--classes", type=int, default=10)
+  parser.add_argument(
+    "--size", type=int, default=32, help="of the images; 224: ImageNet stem"
+  )
+  parser.add_argument(
+    "--to", choices=("json", "darts", "nasbench201"), default="json"
+  )
+  parser.add_argument(
+    "--out", default=".", help="folder for the pictures of `draw`"
+  )
+  options_lib.add_json(parser)
+  options = parser.parse_args(arguments)
+  from jnas.pipeline import genotype
+
+  genotype.run(options)
+
+
+def benchmark_command(arguments: list[str]) -> None:
+  """Real accuracy, rank and regret of cells of NAS-Bench-201."""
+  parser = options_lib.Parser(
+    prog="jnas benchmark", description=benchmark_command.__doc__
+  )
+  parser.add_argument(
+    "genotype",
+    nargs="+",
+    metavar="GENOTYPE",
+    help="NAS-Bench-201 string, file or text",
+  )
+  parser.add_argument(
+    "--table",
+    required=True,
+    metavar="PATH",
+    help="your table; docs/nasbench201.md says how to make it",
+  )
+  options_lib.add_json(parser)
+  options = parser.parse_args(arguments)
+  from jnas.pipeline import benchmark
+
+  benchmark.run(options)
+
+
+def claims_command(arguments: list[str]) -> None:
+  """Runs the papers' claims at small scale and says which hold."""
+  parser = options_lib.Parser(
+    prog="jnas claims", description=claims_command.__doc__
+  )
+  parser.add_argument(
+    "claims", nargs="*", metavar="CLAIM", help="P1, P2, ...; default: all"
+  )
+  parser.add_argument(
+    "--source", default="cifar10", help="of the images, as data.source"
+  )
+  parser.add_argument(
+    "--seeds", type=int, nargs="+", default=[0, 1, 2], help="default 0 1 2"
+  )
+  parser.add_argument(
+    "--epochs", type=int, help="of each search, instead of the configs'"
+  )
+  parser.add_argument(
+    "--table",
+    default="",
+    metavar="PATH",
+    help="your table of NAS-Bench-201, for the claims about it",
+  )
+  parser.add_argument("--workdir", default="runs/claims")
+  options_lib.add_json(parser)
+  options = parser.parse_args(arguments)
+  start.prepare_jax()
+  from jnas.pipeline import claims, display, stage
+
+  with start.stoppable(stage.Stopped, display):
+    rows = claims.run(
+      options.claims,
+      source=options.source,
+      seeds=options.seeds,
+      workdir=pathlib.Path(options.workdir),
+      epochs=options.epochs,
+      table=options.table,
+    )
+    if options.json:
+      print(json.dumps(rows))
+    else:
+      claims.show(rows)
+
+
+def list_command(arguments: list[str]) -> None:
+  """Lists what can be named: methods, spaces, ops, cells, configs ..."""
+  parser = options_lib.Parser(
+    prog="jnas list", description=list_command.__doc__
+  )
+  parser.add_argument("what", choices=_LISTS)
+  options_lib.add_json(parser)
+  options = parser.parse_args(arguments)
+  names = _names(options.what)
+  print(json.dumps(names) if options.json else "\n".join(names))
+
+
+def _names(what: str) -> list[str]:
+  if what == "configs":
+    return list(configs.shipped())
+  if what == "combinations":
+    from jnas.pipeline import compatibility
+
+    return compatibility.table().splitlines()
+  if what == "cells":
+    from jnas import genotype
+
+    return list(genotype.published())
+  if what == "devices":
+    import jax
+
+    from jnas.native import lowering
+
+    devices = [f"{device} ({device.device_kind})" for device in jax.devices()]
+    return [*devices, f"CPU operations: {lowering.describe()}"]
+  from jnas import data, methods, ops, selection, spaces
+
+  tables = {
+    "methods": methods.METHODS,
+    "spaces": spaces.SPACES,
+    "ops": ops.OPS,
+    "selectors": selection.SELECTORS,
+    "datasets": data.DATASETS,
+  }
+  return list(tables[what])

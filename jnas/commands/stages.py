@@ -1,0 +1,115 @@
+"""Commands that run the stages of a run, and write what came out."""
+
+from typing import Any
+
+from jnas import options as options_lib
+from jnas.commands import start
+
+
+def run_command(arguments: list[str]) -> None:
+  """All stages: search, select, evaluate, report."""
+  parser = options_lib.config_parser("run", run_command.__doc__)
+  options_lib.add_seeds(parser)
+  options, config = options_lib.read_config(parser, arguments)
+  runs = [
+    (seeded, start.workdir(workdir, seeded))
+    for seeded, workdir in options_lib.per_seed(options, config, arguments)
+  ]
+  start.prepare_jax(options)
+  from jnas.pipeline import display, folder, stage
+  from jnas.pipeline import run as pipeline
+
+  for seeded, workdir in runs:  # the last one too, before the first takes hours
+    folder.open_run(seeded, workdir)
+  with start.stoppable(stage.Stopped, display):
+    for seeded, workdir in runs:
+      pipeline.run(seeded, workdir)
+
+
+def search_command(arguments: list[str]) -> None:
+  """Searches for a genotype."""
+  parser = options_lib.config_parser("search", search_command.__doc__)
+  options, config = options_lib.read_config(parser, arguments)
+  workdir = start.workdir(options.workdir, config)
+  start.prepare_jax(options)
+  from jnas.pipeline import display, search, stage
+
+  with start.stoppable(stage.Stopped, display):
+    result = search.run(config, workdir)
+    _print_genotype(result.genotype)
+
+
+def select_command(arguments: list[str]) -> None:
+  """Selects the genotype from the searched supernet, edge by edge."""
+  parser = options_lib.config_parser("select", select_command.__doc__)
+  options, config = options_lib.read_config(parser, arguments)
+  workdir = start.workdir(options.workdir, config)
+  start.prepare_jax(options)
+  from jnas.pipeline import display, select, stage
+
+  with start.stoppable(stage.Stopped, display):
+    result = select.run(config, workdir)
+    _print_genotype(result.genotype)
+
+
+def evaluate_command(arguments: list[str]) -> None:
+  """Trains the network of a genotype and random baselines."""
+  parser = options_lib.config_parser("evaluate", evaluate_command.__doc__)
+  parser.add_argument(
+    "--genotype",
+    help="file, text or published name; default: what the search found",
+  )
+  options, config = options_lib.read_config(parser, arguments)
+  workdir = start.workdir(options.workdir, config)
+  start.prepare_jax(options)
+  from jnas import genotype as genotypes
+  from jnas.pipeline import display, evaluate, stage
+
+  given = None
+  if options.genotype is not None:
+    given = genotypes.parse(options.genotype)
+  with start.stoppable(stage.Stopped, display):
+    result = evaluate.run(config, workdir, genotype=given)
+    _print_results(result)
+
+
+def transfer_command(arguments: list[str]) -> None:
+  """Trains a genotype's network, as large as a target allows."""
+  from jnas.pipeline import display, stage, transfer
+
+  options, config = transfer.parse(arguments)
+  start.prepare_jax()
+  with start.stoppable(stage.Stopped, display):
+    transfer.run(options, config)
+
+
+def export_command(arguments: list[str]) -> None:
+  """Writes a trained network as StableHLO, weights and a Python file."""
+  from jnas.pipeline import export
+
+  options = export.parse(arguments)
+  start.prepare_jax()
+  print(export.run(options))
+
+
+def report_command(arguments: list[str]) -> None:
+  """Writes the page of a run, or one that compares several."""
+  from jnas.pipeline import report
+
+  report.run(report.parse(arguments))
+
+
+def _print_genotype(genotype: Any) -> None:
+  """The DARTS form where it can say it, JSON elsewhere."""
+  from jnas import genotype as genotypes
+
+  try:
+    print(genotypes.to_darts(genotype))
+  except ValueError:
+    print(genotypes.to_json(genotype))
+
+
+def _print_results(result: Any) -> None:
+  print(f"test accuracy {result.summary['test_accuracy']:.2%}")
+  for index, baseline in enumerate(result.baselines):
+    print(f"random {index} test accuracy {baseline['test_accuracy']:.2%}")
