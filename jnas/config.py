@@ -152,6 +152,9 @@ class SelectionConfig:
     batch_statistics: whether batch norms in trials use the statistics of the
       batch instead of the running ones; none are moved.
     none_candidate: whether "none" may be chosen where an edge has it.
+    none_edge: what becomes of an edge that was given "none", "removed" or, as
+      in the authors' code, its "first_other" operation (SPEC 6, D14); a cell
+      that keeps every edge has "none" as an operation, and no choice here.
     tune_epochs: epochs of tuning after each decision; 0 for no tuning.
     lr_share: learning rate of the tuning, as a share of search.lr.
     lr_end_share: share of that which a cosine ends at; 1 for a constant.
@@ -168,6 +171,7 @@ class SelectionConfig:
   topology: Literal["one_shot", "iterative"] = "one_shot"
   batch_statistics: bool = True
   none_candidate: bool = True
+  none_edge: Literal["removed", "first_other"] = "removed"
   tune_epochs: int = 5
   lr_share: float = 0.1
   lr_end_share: float = 0.4

@@ -106,6 +106,11 @@ def check(found: problem.Problem) -> None:
       f"selection.name is {config.selection.name!r} in a chain of layers, "
       "which has no cells; selection.name must be 'none' or 'sampled'"
     )
+  if found.space.every_edge and config.selection.none_edge != "removed":
+    raise ValueError(
+      f"selection.none_edge is {config.selection.none_edge!r} in space "
+      f"{config.space!r}, whose cells keep every edge; it must be 'removed'"
+    )
   if config.progressive.cells:
     raise ValueError(
       f"selection.name is {config.selection.name!r} with a search in stages: "
@@ -273,7 +278,7 @@ def _plan_decided(
   def find(journal: Journal, state: SelectionState) -> Any:
     state = deciding.run(parts, journal, state)
     made = jax.device_get(state.search.memory.decisions)
-    genotype = perturbation.genotype(made, space)
+    genotype = perturbation.genotype(made, space, none_edge=config.none_edge)
     weights = jax.device_put(
       magnitude.chosen_weights(genotype, space), state.search.step.sharding
     )
