@@ -262,8 +262,9 @@ class EvaluateConfig:
     auxiliary_weight: weight of the auxiliary head's loss; 0 for no head.
     label_smoothing: share of the target spread over all classes.
     random_baselines: random genotypes trained alike, for comparison.
-    inherit: whether to start from the supernet's weights; needs the same
-      cells, channels and stem as the search.
+    inherit: whether to start from the weights of the supernet, the tuned one
+      after a selection; needs the same cells, channels and stem as the search.
+      Only with `pool_norm` is it the supernet's child, whose pools have norms.
     checkpoint_seconds: time between two checkpoints within an epoch.
   """
 

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from jnas import config as configs
 from jnas import genotype as genotypes
@@ -28,6 +27,7 @@ from jnas.pipeline import (
   scoring,
   selecting,
   stage,
+  supernets,
   tuning,
 )
 from jnas.pipeline import journal as journals
@@ -40,7 +40,6 @@ from jnas.training import (
   preemption,
   sharding,
   steps,
-  trials,
 )
 from jnas.training.state import SearchState, SelectionState
 
@@ -194,7 +193,7 @@ def _select(
     plan = _plan_sampled(found, search, net, valid)
   else:
     plan = _plan_decided(found, search, settings, net, train, valid)
-  state = _begin(found, net)
+  state = supernets.begin_selection(found, net)
   with journals.open_journal(
     run_folder.selection,
     state,
@@ -297,21 +296,6 @@ def _plan_decided(
     space, config, scorers, search.steps_per_epoch
   )
   return _Plan(num_events, find, peak_bytes)
-
-
-def _begin(found: problem.Problem, net: SearchState) -> SelectionState:
-  """The state before the first trial."""
-  config, space = found.config.selection, found.space
-  candidates = max(space.num_ops, space.num_inputs + space.num_nodes)
-  if config.name == "sampled":
-    candidates = config.num_samples
-  state = SelectionState(
-    *(jnp.zeros((), jnp.int32) for _ in range(4)),
-    scores=jnp.zeros((candidates, 2), jnp.float32),
-    sums=trials.zero_sums(config.trials_per_call),
-    search=net,
-  )
-  return jax.device_put(state, net.step.sharding)
 
 
 def _batch_size(found: problem.Problem) -> int:
