@@ -36,14 +36,6 @@ def records_of(workdir, kind):
   return [record for record in file.read() if record["kind"] == kind]
 
 
-@pytest.fixture(scope="session")
-def selected(tmp_path_factory, compile_cache):
-  """The run folder of an uninterrupted search and selection."""
-  workdir = tmp_path_factory.mktemp("selected")
-  select_fresh(tiny_selection.get_config(), workdir)
-  return workdir
-
-
 @pytest.fixture
 def searched(selected, tmp_path):
   """The same search, with nothing selected yet."""
