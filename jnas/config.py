@@ -162,7 +162,8 @@ class SelectionConfig:
     num_samples: random cells to compare, for "sampled".
     batch_size: images in a batch of a trial, over all devices; all images
       where there are fewer.
-    trials_per_call: mixing weights that one call of the program compares.
+    trials_per_call: candidates that are scored together, batch by batch; what
+      the supernet computes before the first cell that they change, once.
     checkpoint_seconds: time between two checkpoints within an epoch or trial.
   """
 
@@ -178,7 +179,7 @@ class SelectionConfig:
   train_arch: bool = True
   num_samples: int = 1000
   batch_size: int = 64
-  trials_per_call: int = 1
+  trials_per_call: int = 8
   checkpoint_seconds: float = 60.0
 
 
