@@ -152,6 +152,9 @@ class SelectionConfig:
     batch_statistics: whether batch norms in trials use the statistics of the
       batch instead of the running ones; none are moved.
     none_candidate: whether "none" may be chosen where an edge has it.
+    none_edge: what becomes of an edge that was given "none", "removed" or, as
+      in the authors' code, its "first_other" operation (SPEC 6, D14); a cell
+      that keeps every edge has "none" as an operation, and no choice here.
     tune_epochs: epochs of tuning after each decision; 0 for no tuning.
     lr_share: learning rate of the tuning, as a share of search.lr.
     lr_end_share: share of that which a cosine ends at; 1 for a constant.
@@ -159,7 +162,8 @@ class SelectionConfig:
     num_samples: random cells to compare, for "sampled".
     batch_size: images in a batch of a trial, over all devices; all images
       where there are fewer.
-    trials_per_call: mixing weights that one call of the program compares.
+    trials_per_call: candidates that are scored together, batch by batch; what
+      the supernet computes before the first cell that they change, once.
     checkpoint_seconds: time between two checkpoints within an epoch or trial.
   """
 
@@ -168,13 +172,14 @@ class SelectionConfig:
   topology: Literal["one_shot", "iterative"] = "one_shot"
   batch_statistics: bool = True
   none_candidate: bool = True
+  none_edge: Literal["removed", "first_other"] = "removed"
   tune_epochs: int = 5
   lr_share: float = 0.1
   lr_end_share: float = 0.4
   train_arch: bool = True
   num_samples: int = 1000
   batch_size: int = 64
-  trials_per_call: int = 1
+  trials_per_call: int = 8
   checkpoint_seconds: float = 60.0
 
 
@@ -258,8 +263,9 @@ class EvaluateConfig:
     auxiliary_weight: weight of the auxiliary head's loss; 0 for no head.
     label_smoothing: share of the target spread over all classes.
     random_baselines: random genotypes trained alike, for comparison.
-    inherit: whether to start from the supernet's weights; needs the same
-      cells, channels and stem as the search.
+    inherit: whether to start from the weights of the supernet, the tuned one
+      after a selection; needs the same cells, channels and stem as the search.
+      Only with `pool_norm` is it the supernet's child, whose pools have norms.
     checkpoint_seconds: time between two checkpoints within an epoch.
   """
 

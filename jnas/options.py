@@ -140,7 +140,9 @@ def read_config(
     )
   config = configs.load(options.config)
   preset, rest = _take_preset(rest, config.preset)
-  config = presets.apply(config, preset)
+  # What the authors set depends on the method and the selection asked for.
+  chosen = config if preset == "paper" else _override(config, rest)
+  config = presets.apply(config, preset, chosen=chosen)
   return options, configs.check(_override(config, rest))
 
 

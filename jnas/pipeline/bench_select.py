@@ -157,7 +157,7 @@ def _trial_pass(
     varied[index, edge % len(space.edges), column] = 0
   placed, zeros = jax.device_put(
     (
-      weights | {cell_type: varied},
+      (weights | {cell_type: varied}, np.ones(scorer.num_weights, bool)),
       (trials.zero_sums(scorer.num_weights), jnp.zeros((), jnp.int32)),
     ),
     state.step.sharding,
@@ -169,7 +169,7 @@ def _trial_pass(
       sums, batch = scorer.call(
         state.params,
         state.batch_stats,
-        placed,
+        *placed,
         scorer.split,
         scorer.order,
         sums,

@@ -11,7 +11,7 @@ from typing import Any
 from jnas import config as configs
 from jnas.data.base import Dataset
 from jnas.genotype import Genotype
-from jnas.pipeline import epochs, folder, problem, programs, training
+from jnas.pipeline import folder, problem, programs, supernets, training
 from jnas.selection import random as random_selection
 from jnas.training import keys, preemption, processes
 from jnas.training.keys import Purpose, Stage
@@ -58,12 +58,8 @@ def run(
   problem.check_evaluate(found)
   problem.derived_net(found, genotype)
   problem.check_devices(config)
-  if config.evaluate.inherit and not processes.from_first(
-    run_folder.search.exists
-  ):
-    raise FileNotFoundError(
-      f"evaluate.inherit needs the search's weights: no {run_folder.search}"
-    )
+  if config.evaluate.inherit:
+    supernets.check(run_folder)
   paths = _paths(run_folder)
   if any(folder.summary(path) is None for path in paths):
     dataset = problem.load_data(found)
@@ -162,17 +158,7 @@ def _inherit(
 ) -> TrainState:
   """Starts from the supernet's weights; scales stay 1 and shifts 0."""
   search = programs.make(found, dataset)
-  target = programs.init_state(
-    search, keys.base(found.config.seed, Stage.SEARCH), dataset.image_shape
-  )
-  with epochs.open_checkpoints(
-    run_folder.search, run_folder.hash
-  ) as checkpoints:
-    restored = checkpoints.restore(target)
-  if restored is None:
-    raise FileNotFoundError(
-      f"evaluate.inherit: no checkpoint in {run_folder.search}"
-    )
+  supernet = supernets.final(found, dataset, run_folder)
   child: Any = found.family.derived(
     genotype,
     problem.search_plan(found),
@@ -180,10 +166,7 @@ def _inherit(
     found.family.child_settings(found.space),
   )
   inherited = found.family.inherit(
-    {
-      "params": restored.state.params,
-      "batch_stats": restored.state.batch_stats,
-    },
+    {"params": supernet.params, "batch_stats": supernet.batch_stats},
     search.net,
     child,
   )

@@ -63,6 +63,7 @@ def make_scorer(
   inputs = placing.put(
     (
       weights,
+      jnp.ones(config.trials_per_call, bool),
       valid.data,
       placed,
       trials.zero_sums(config.trials_per_call),
@@ -169,26 +170,28 @@ def _place(
   weights: Mapping[str, np.ndarray],
   tried: int,
   num_candidates: int,
-) -> Any:
-  """The weights of the next call, the last candidate filling it up."""
+) -> tuple[Any, Any]:
+  """The weights of the next call, and which of them are not to fill it up."""
   rows = np.arange(tried, tried + scorer.num_weights)
+  active = rows < num_candidates
   rows = np.minimum(rows, num_candidates - 1)
-  return placing.put(
-    {
-      name: value[rows] if name in scorer.varied else value
-      for name, value in weights.items()
-    },
-    net.step.sharding,
-  )
+  placed = {
+    name: value[rows] if name in scorer.varied else value
+    for name, value in weights.items()
+  }
+  return placing.put((placed, active), net.step.sharding)
 
 
 def _call(
-  scorer: Scorer, journal: Journal, state: SelectionState, weights: Any
+  scorer: Scorer,
+  journal: Journal,
+  state: SelectionState,
+  placed: tuple[Any, Any],
 ) -> SelectionState:
   """The sums of a call over the batches that are left."""
   left = scorer.num_batches - int(state.batch)
   for sums, batch in _batches(
-    scorer, state.search, weights, state.sums, state.batch
+    scorer, state.search, placed, state.sums, state.batch
   ):
     # A batch is dispatched before the one before is waited for.
     host = jax.device_get(state.sums)
@@ -204,7 +207,7 @@ def _call(
 def _batches(
   scorer: Scorer,
   net: SearchState,
-  weights: Any,
+  placed: tuple[Any, Any],
   sums: metrics.MetricSums,
   batch: jax.Array,
 ) -> Iterator[tuple[metrics.MetricSums, jax.Array]]:
@@ -214,7 +217,7 @@ def _batches(
       sums, batch = scorer.call(
         net.params,
         net.batch_stats,
-        weights,
+        *placed,
         scorer.split,
         scorer.order,
         sums,
@@ -224,6 +227,7 @@ def _batches(
 
 
 def _means(sums: metrics.MetricSums) -> np.ndarray:
-  """`[M, 2]` accuracy and loss."""
+  """`[M, 2]` accuracy and loss; of those that were not run, zeros."""
   host = jax.device_get(sums)
-  return np.stack([host.correct / host.count, host.loss / host.count], axis=-1)
+  count = np.maximum(host.count, 1)
+  return np.stack([host.correct / count, host.loss / count], axis=-1)

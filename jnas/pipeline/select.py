@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from jnas import config as configs
 from jnas import genotype as genotypes
@@ -29,6 +28,7 @@ from jnas.pipeline import (
   scoring,
   selecting,
   stage,
+  supernets,
   tuning,
 )
 from jnas.pipeline import journal as journals
@@ -41,7 +41,6 @@ from jnas.training import (
   preemption,
   sharding,
   steps,
-  trials,
 )
 from jnas.training.state import SearchState, SelectionState
 
@@ -106,6 +105,11 @@ def check(found: problem.Problem) -> None:
     raise ValueError(
       f"selection.name is {config.selection.name!r} in a chain of layers, "
       "which has no cells; selection.name must be 'none' or 'sampled'"
+    )
+  if found.space.every_edge and config.selection.none_edge != "removed":
+    raise ValueError(
+      f"selection.none_edge is {config.selection.none_edge!r} in space "
+      f"{config.space!r}, whose cells keep every edge; it must be 'removed'"
     )
   if config.progressive.cells:
     raise ValueError(
@@ -191,7 +195,7 @@ def _select(
     plan = _plan_sampled(found, search, net, valid)
   else:
     plan = _plan_decided(found, search, settings, net, train, valid)
-  state = _begin(found, net)
+  state = supernets.begin_selection(found, net)
   with journals.open_journal(
     run_folder.selection,
     state,
@@ -275,7 +279,7 @@ def _plan_decided(
   def find(journal: Journal, state: SelectionState) -> Any:
     state = deciding.run(parts, journal, state)
     made = jax.device_get(state.search.memory.decisions)
-    genotype = perturbation.genotype(made, space)
+    genotype = perturbation.genotype(made, space, none_edge=config.none_edge)
     weights = placing.put(
       magnitude.chosen_weights(genotype, space), state.search.step.sharding
     )
@@ -294,21 +298,6 @@ def _plan_decided(
     space, config, scorers, search.steps_per_epoch
   )
   return _Plan(num_events, find, peak_bytes)
-
-
-def _begin(found: problem.Problem, net: SearchState) -> SelectionState:
-  """The state before the first trial."""
-  config, space = found.config.selection, found.space
-  candidates = max(space.num_ops, space.num_inputs + space.num_nodes)
-  if config.name == "sampled":
-    candidates = config.num_samples
-  state = SelectionState(
-    *(jnp.zeros((), jnp.int32) for _ in range(4)),
-    scores=jnp.zeros((candidates, 2), jnp.float32),
-    sums=trials.zero_sums(config.trials_per_call),
-    search=net,
-  )
-  return placing.put(state, net.step.sharding)
 
 
 def _batch_size(found: problem.Problem) -> int:

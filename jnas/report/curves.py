@@ -27,7 +27,7 @@ def benchmark(run: folder.Run, pictures: Pictures) -> str:
     '<p class="lead">Looked up in the table of NAS-Bench-201, whose cells were'
     " all trained for 200 epochs, apart from this run; over the epochs as in"
     " Figure 4 of PT. Regret is the best cell's accuracy minus this one's.</p>"
-  ) + _charts(
+  ) + charts(
     pictures,
     captions,
     f'<div class="wide">{markup.numbers(table, "benchmark", lead=True)}</div>',
@@ -61,11 +61,11 @@ def search(run: folder.Run, pictures: Pictures) -> str:
     "arch_lr",
     "images_per_s",
   )
-  return _charts(
+  return charts(
     pictures,
     captions,
     f'<div class="wide">{markup.numbers(table, "search", lead=True)}</div>',
-  ) + markup.disclosure("Numbers by epoch", _by_epoch(run.search, columns))
+  ) + markup.disclosure("Numbers by epoch", by_epoch(run.search, columns))
 
 
 def weights(run: folder.Run, pictures: Pictures) -> str:
@@ -111,8 +111,8 @@ def retraining(run: folder.Run, pictures: Pictures) -> str:
     " fit nothing.",
     "training_loss": "Loss of the retrained networks.",
   }
-  charts = _charts(pictures, captions)
-  if not charts:
+  drawn = charts(pictures, captions)
+  if not drawn:
     return ""
   columns = (
     "train_loss",
@@ -123,16 +123,16 @@ def retraining(run: folder.Run, pictures: Pictures) -> str:
     "drop_path",
     "images_per_s",
   )
-  return charts + "".join(
+  return drawn + "".join(
     markup.disclosure(
-      f"Numbers by epoch: {network.name}", _by_epoch(network.log, columns)
+      f"Numbers by epoch: {network.name}", by_epoch(network.log, columns)
     )
     for network in run.networks
     if network.log.epochs
   )
 
 
-def _charts(
+def charts(
   pictures: Pictures, captions: Mapping[str, str], last: str = ""
 ) -> str:
   """The charts that exist, side by side, and what is to follow them."""
@@ -149,7 +149,7 @@ def _charts(
   return f'<div class="charts">{"".join(figures)}{last}</div>'
 
 
-def _by_epoch(log: folder.Log, columns: Sequence[str]) -> str:
+def by_epoch(log: folder.Log, columns: Sequence[str]) -> str:
   """Metrics of the epochs, of a long run only some."""
   known = [c for c in columns if any(map(math.isfinite, log.values(c)))]
   picks = markup.thin(len(log.epochs), _MOST_ROWS)

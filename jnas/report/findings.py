@@ -28,8 +28,14 @@ def status(run: folder.Run) -> str:
     return "the search has not ended its first epoch"
   if not run.search.summary:
     return f"search: epoch {tables.progress(run.search, run, 'search')}"
+  if run.selection is not None and not run.selection.summary:
+    return f"selection: {_decided(run.selection)}"
+  selector = run.setting("selection", "name")
+  if not run.is_final and selector not in (None, "none"):
+    return "search ended, selection not begun"
   if run.searched is None or not run.searched.log.epochs:
-    return "search ended, retraining not begun"
+    ended = "selection" if run.selection is not None else "search"
+    return f"{ended} ended, retraining not begun"
   for network in run.networks:
     if not network.log.summary:
       done = tables.progress(network.log, run, "evaluate")
@@ -99,6 +105,9 @@ def tiles(run: folder.Run) -> list[Tile]:
     spent = tables.duration(tables.seconds(run.search))
     done = tables.progress(run.search, run, "search")
     found.append(Tile("Search", spent, f"epochs: {done}"))
+  if run.selection is not None:
+    spent = tables.duration(tables.seconds(run.selection))
+    found.append(Tile("Selection", spent, _decided(run.selection)))
   return [tile for tile in found if tile.value != tables.UNKNOWN]
 
 
@@ -119,6 +128,7 @@ def warnings(run: folder.Run) -> list[str]:
         f"The {network.name} network started from the supernet's weights."
       )
   logs = [("search", run.search)] if run.search else []
+  logs += [("selection", run.selection)] if run.selection else []
   logs += [(f"retraining ({n.name})", n.log) for n in run.networks]
   for stage, log in logs:
     broken = _not_finite(log)
@@ -139,6 +149,8 @@ def _search_headline(run: folder.Run) -> str:
   log = run.search
   if log is None or not log.epochs:
     return "The search has not ended its first epoch."
+  if run.selection is not None:
+    return _selection_headline(run.selection)
   done = tables.progress(log, run, "search")
   child = _latest(log.values("child_accuracy"))
   where = "has found a cell" if log.summary else f"is at epoch {done}"
@@ -148,6 +160,25 @@ def _search_headline(run: folder.Run) -> str:
     f"The search {where}; with the supernet's weights its cell gives"
     f" {tables.percent(child)} on the valid split."
   )
+
+
+def _selection_headline(log: folder.Log) -> str:
+  if not log.summary:
+    return f"The selection is under way: {_decided(log)}."
+  child = folder.number(log.summary, "child_accuracy")
+  return (
+    "The selection has found a cell; with the supernet's weights it gives"
+    f" {tables.percent(child)} on the valid split."
+  )
+
+
+def _decided(log: folder.Log) -> str:
+  """How far a selection has come: decisions, or trials where none are made."""
+  made = sum(event["kind"] == "decision" for event in log.events)
+  what = "decision"
+  if not made:
+    made, what = len(log.events), "trial"
+  return f"{made:,} {what}{'s' * (made != 1)}"
 
 
 def _latest(values: Sequence[float]) -> float:

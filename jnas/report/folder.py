@@ -25,12 +25,14 @@ class Log:
       the later one, which a resumed stage has written.
     summary: its last line once the stage has ended; empty before.
     faults: what could not be read, in words.
+    events: its other lines in order, the trials and decisions of a selection.
   """
 
   header: Mapping[str, Any]
   epochs: tuple[Mapping[str, Any], ...]
   summary: Mapping[str, Any]
   faults: tuple[str, ...] = ()
+  events: tuple[Mapping[str, Any], ...] = ()
 
   def values(self, *path: str) -> list[float]:
     """A metric of every epoch, NaN where it is missing.
@@ -75,12 +77,13 @@ class Run:
     config_hash: of the settings; empty if missing.
     versions: of jnas, Python and the libraries.
     search: the search's metrics.
-    genotype: what the search found; while it runs, what it would find now.
+    genotype: what was found; while the search runs, what it would find now.
     is_final: whether `genotype` is final.
     provenance: where the genotype is from.
     networks: the retrained networks, the searched one first.
     benchmark: what the user's table says of the cells; empty without one.
     faults: what could not be read, in words.
+    selection: the selection's metrics; None where the search decides.
   """
 
   name: str
@@ -94,6 +97,7 @@ class Run:
   networks: tuple[Network, ...]
   benchmark: Mapping[str, Any]
   faults: tuple[str, ...]
+  selection: Log | None = None
 
   def setting(self, *path: str) -> Any:
     """A value of the config, None if it has no such field."""
@@ -136,7 +140,9 @@ def read(path: pathlib.Path) -> Run:
     name = folder.name.replace("_", " ")
     genotype, _ = _read_genotype(folder / "genotype.json", faults)
     networks.append(_read_network(name, folder, genotype, faults))
-  faults += search.faults if search else ()
+  selection = read_log(path / "selection" / "metrics.jsonl")
+  for log in (search, selection):
+    faults += log.faults if log else ()
   looked_up = path / "benchmark.json"
   return Run(
     name=path.resolve().name,
@@ -150,6 +156,7 @@ def read(path: pathlib.Path) -> Run:
     networks=tuple(network for network in networks if network),
     benchmark=_read_object(looked_up, faults) if looked_up.exists() else {},
     faults=tuple(faults),
+    selection=selection,
   )
 
 
@@ -162,7 +169,7 @@ def read_log(path: pathlib.Path) -> Log | None:
   header: Mapping[str, Any] = {}
   summary: Mapping[str, Any] = {}
   epochs: dict[int, Mapping[str, Any]] = {}
-  faults = []
+  faults, events = [], []
   for i, line in enumerate(lines, start=1):
     try:
       entry = json.loads(line) if line.strip() else {}
@@ -177,8 +184,10 @@ def read_log(path: pathlib.Path) -> Log | None:
       epochs[entry["epoch"]] = entry
     elif entry.get("kind") == "summary":
       summary = entry
+    elif entry.get("kind") in ("trial", "decision"):
+      events.append(entry)
   ordered = tuple(epochs[epoch] for epoch in sorted(epochs))
-  return Log(header, ordered, summary, tuple(faults))
+  return Log(header, ordered, summary, tuple(faults), tuple(events))
 
 
 def number(entry: Mapping[str, Any], *path: str) -> float:

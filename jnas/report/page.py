@@ -15,6 +15,7 @@ from jnas.report import (
   picture,
   plots,
   sections,
+  selection,
   theme,
   trajectories,
 )
@@ -63,6 +64,7 @@ def draw(run: folder.Run) -> dict[str, picture.Picture]:
       weights = mixing.read(log, cell_type)
       if weights:
         figures[f"alpha_{cell_type}"] = heatmaps.heat_maps(weights)
+  figures |= selection.draw(run)
   figures["training_accuracy"] = plots.training_accuracy(run.networks)
   figures["training_loss"] = plots.training_loss(run.networks)
   figures |= trajectories.draw(run.benchmark)

@@ -114,6 +114,30 @@ def op_counts(log: folder.Log, cell_type: str) -> figure_lib.Figure | None:
   return figure
 
 
+def selection_accuracy(
+  log: folder.Log, start: float
+) -> figure_lib.Figure | None:
+  """Accuracy of the supernet while PT decides and tunes it.
+
+  Source: PT, Figure 6.
+
+  Args:
+    log: of the selection.
+    start: accuracy on the valid split at the end of the search.
+  """
+  ends = [0, *(epoch + 1 for epoch in log.numbers())]
+  valid = [start, *log.values("valid_accuracy")]
+  if sum(map(math.isfinite, valid)) < 2:
+    return None
+  child = folder.number(log.summary, "child_accuracy")
+  series = [
+    Series("supernet, train", ends[1:], log.values("train_accuracy"), "none"),
+    Series("supernet, valid", ends, valid, "sep"),
+    Series("child, valid", ends[-1:], [child], "pool", dashed=True),
+  ]
+  return _lines(series, percent=True, xlabel="epochs of tuning")
+
+
 def training_accuracy(
   networks: Sequence[folder.Network],
 ) -> figure_lib.Figure | None:
@@ -169,6 +193,7 @@ def _lines(
   *,
   percent: bool = False,
   zero: bool = False,
+  xlabel: str = "epoch",
   ylabel: str = "",
   bounds: tuple[float, float] | None = None,
 ) -> figure_lib.Figure | None:
@@ -204,6 +229,7 @@ def _lines(
     axes.set_ylabel(ylabel)
     epochs = [epoch for line in series for epoch in line.epochs]
     _finish(figure, axes, epochs, legend_columns=min(2, len(series)))
+    axes.set_xlabel(xlabel)
   return figure
 
 

@@ -5,7 +5,15 @@ from collections.abc import Mapping
 
 from jnas import genotype as genotype_lib
 from jnas.genotype import Genotype
-from jnas.report import curves, film, findings, folder, markup, tables
+from jnas.report import (
+  curves,
+  film,
+  findings,
+  folder,
+  markup,
+  selection,
+  tables,
+)
 
 
 def title(run: folder.Run) -> str:
@@ -22,6 +30,7 @@ def body(run: folder.Run, pictures: curves.Pictures) -> str:
     ("search", "Search", curves.search(run, pictures)),
     ("film", "Film", film.section(run)),
     ("weights", "Architecture weights", curves.weights(run, pictures)),
+    ("selection", "Selection", selection.section(run, pictures)),
     ("retraining", "Retraining", curves.retraining(run, pictures)),
     ("settings", "Settings", _settings(run)),
   ]
@@ -78,7 +87,8 @@ def _cells(run: folder.Run, pictures: curves.Pictures) -> str:
   """The cells drawn, and as text."""
   if run.genotype is None:
     return ""
-  lead = "What the search found." if run.is_final else "As of the last epoch."
+  by = "selection" if run.selection else "search"
+  lead = f"What the {by} found." if run.is_final else "As of the last epoch."
   drawn = ""
   for cell_type, cell in run.genotype.cells().items():
     name = f"cell_{cell_type}"

@@ -15,13 +15,8 @@ from jnas.selection import connections
 from jnas.spaces import NONE, Space, nasbench201
 from jnas.types import Array
 
-# Fields of the config that the authors' code sets otherwise than the paper
-# (SPEC 6, D10 and D11).
-AUTHORS = {
-  "selection.topology": "iterative",
-  "selection.lr_end_share": 1.0,
-}
-
+# An edge that was given `none`: not in the genotype, or its first operation.
+NoneEdge = Literal["removed", "first_other"]
 
 # An edge gets its operation, or a node its edges.
 Phase = Literal["operation", "topology"]
@@ -152,16 +147,21 @@ def op_candidates(
 
 
 def genotype(
-  decisions: Mapping[str, rules.Decisions], space: Space
+  decisions: Mapping[str, rules.Decisions],
+  space: Space,
+  *,
+  none_edge: NoneEdge = "removed",
 ) -> Genotype:
   """The cells that the decisions leave.
 
-  An edge that was given `none` is not in them, so a node may have fewer edges
-  than it may keep (SPEC 6, D14).
+  Source: SPEC 6, D14.
 
   Args:
     decisions: of each cell type, every edge decided.
     space: the search space.
+    none_edge: whether an edge that was given `none` is "removed", so that a
+      node may have fewer edges than it may keep, or is read as its
+      "first_other" operation, as in the authors' code.
   """
   weights = {
     cell_type: rules.hold(
@@ -169,6 +169,21 @@ def genotype(
     )
     for cell_type in space.cell_types
   }
+  if none_edge == "first_other":
+    weights = {
+      cell_type: _without_none(weights_ek, space, cell_type)
+      for cell_type, weights_ek in weights.items()
+    }
   if space.every_edge:
     return nasbench201.derive(weights, space)
   return connections.from_counts(weights, space)
+
+
+def _without_none(weights_ek: Array, space: Space, cell_type: str) -> Array:
+  """The weight of `none` moved to the first other operation of its edge."""
+  is_none_ek = jnp.asarray(space.is_op(cell_type, NONE))
+  other_ek = jnp.asarray(space.mask(cell_type)) & ~is_none_ek
+  first_ek = other_ek & (jnp.cumsum(other_ek, axis=-1) == 1)
+  none_e = jnp.sum(jnp.where(is_none_ek, weights_ek, 0), axis=-1)
+  kept_ek = jnp.where(is_none_ek, 0, weights_ek)
+  return kept_ek + jnp.where(first_ek, none_e[:, None], 0)

@@ -1,7 +1,7 @@
 """Trials: one supernet under several mixing weights, on one split.
 
 The weights are an argument, so all trials of a selection run one program; the
-images stay on the device and are normalised once for all weights of a call.
+images stay on the device.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas.data import loader
-from jnas.nets import skipping
+from jnas.nets import prefix, skipping
 from jnas.training import metrics, steps
 from jnas.types import Array, CellWeights, PRNGKey, PyTree
 
@@ -54,7 +54,9 @@ def make_trials(
   """One batch of a call: the sums of M mixing weights move on.
 
   What does not depend on the varied weights is computed once for all M: the
-  images' part, the stem, and all cells before the first varied one.
+  stem, and all cells before the first varied one. The rest is computed for one
+  after the other, so that each leaves out what it does not use, and M of them
+  need hardly more memory than one.
 
   Source: PT, Algorithm 1; SPEC 3.6, "Evaluation mode".
 
@@ -66,9 +68,9 @@ def make_trials(
     sharding: of a batch.
 
   Returns:
-    `(params, batch_stats, weights, split, order, sums [M], batch []) ->
-    (sums, batch + 1)`, weights `[M, E, K]` of the varied cell types and
-    `[E, K]` of the others.
+    `(params, batch_stats, weights, active [M], split, order, sums [M],
+    batch []) -> (sums, batch + 1)`, weights `[M, E, K]` of the varied cell
+    types and `[E, K]` of the others; those that are not active are not run.
   """
   evaluate = steps.make_search_eval(search, batch_statistics=batch_statistics)
 
@@ -76,25 +78,36 @@ def make_trials(
     params: PyTree,
     batch_stats: PyTree,
     weights: CellWeights,
+    active: Array,
     split: loader.Resident,
     order: Order,
     sums: metrics.MetricSums,
     batch: Array,
   ) -> tuple[metrics.MetricSums, Array]:
     images = loader.gather(*split, order.index[batch], sharding=sharding)
-    axes = {name: 0 if name in varied else None for name in weights}
-    # For all weights of a call at once, or the branches would be taken anyway.
-    used = {
-      name: jnp.any(value != 0, axis=0) if name in varied else value != 0
-      for name, value in weights.items()
-    }
-    with skipping.unused(search.net, used):
-      of_batch = jax.vmap(
-        lambda weights: evaluate(
-          params, batch_stats, weights, None, images, order.mask[batch]
-        ),
-        in_axes=(axes,),
-      )(weights)
+    fixed = {name: weights[name] for name in weights if name not in varied}
+
+    def run(differing: CellWeights) -> metrics.MetricSums:
+      mixing = {**fixed, **differing}
+      used = {name: value != 0 for name, value in mixing.items()}
+      with skipping.unused(search.net, used):
+        return evaluate(
+          params, batch_stats, mixing, None, images, order.mask[batch]
+        )
+
+    differing = {name: weights[name] for name in varied}
+    first = jax.tree.map(lambda value: value[0], differing)
+    shared = prefix.record(search.net, varied, lambda: run(first))
+
+    def run_rest(one: tuple[CellWeights, Array]) -> metrics.MetricSums:
+      differing, is_active = one
+      # Around `run`, so that what is recorded is not even walked through.
+      with prefix.replay(search.net, shared):
+        return jax.lax.cond(
+          is_active, run, lambda _: metrics.zero_sums(), differing
+        )
+
+    of_batch = jax.lax.map(run_rest, (differing, active))
     return metrics.add(sums, of_batch), batch + 1
 
   return trials

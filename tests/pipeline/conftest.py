@@ -11,9 +11,9 @@ import jax
 import pytest
 
 from jnas import genotype as genotypes
-from jnas.pipeline import display, evaluate, search
+from jnas.pipeline import display, evaluate, search, select
 from jnas.training import checkpoint, metrics
-from tests.pipeline import tiny
+from tests.pipeline import tiny, tiny_selection
 
 
 class Killed(BaseException):
@@ -31,6 +31,15 @@ def reference(tmp_path_factory, compile_cache) -> pathlib.Path:
   workdir = tmp_path_factory.mktemp("reference")
   search.run(tiny.get_config(), workdir)
   evaluate.run(tiny.get_config(), workdir)
+  return workdir
+
+
+@pytest.fixture(scope="session")
+def selected(tmp_path_factory, compile_cache) -> pathlib.Path:
+  """The run folder of an uninterrupted search and selection."""
+  workdir = tmp_path_factory.mktemp("selected")
+  search.run(tiny_selection.get_config(), workdir)
+  select.run(tiny_selection.get_config(), workdir)
   return workdir
 
 

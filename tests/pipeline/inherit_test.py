@@ -1,5 +1,7 @@
 """evaluate.inherit, through the command line."""
 
+import dataclasses
+import functools
 import pathlib
 
 import numpy as np
@@ -7,16 +9,27 @@ import orbax.checkpoint as ocp
 import pytest
 
 from jnas import cli
-from jnas.training import metrics
-from tests.pipeline import tiny
+from jnas import genotype as genotypes
+from jnas.pipeline import (
+  evaluate,
+  folder,
+  problem,
+  search,
+  select,
+  stage,
+  training,
+)
+from jnas.training import keys, metrics
+from jnas.training.keys import Stage
+from tests.pipeline import tiny, tiny_selection
 
 CONFIG = pathlib.Path(tiny.__file__)
 
 
-def last_params(folder: pathlib.Path) -> dict[str, np.ndarray]:
+def last_params(path: pathlib.Path) -> dict[str, np.ndarray]:
   """The weights of the last checkpoint, by name."""
   with ocp.CheckpointManager(
-    folder, options=ocp.CheckpointManagerOptions(read_only=True)
+    path, options=ocp.CheckpointManagerOptions(read_only=True)
   ) as manager:
     read = manager.restore(
       manager.latest_step(),
@@ -58,3 +71,49 @@ def test_training_starts_from_the_weights_of_the_supernet(tmp_path, capfd):
   assert file.read()[-1]["inherited"] is True
   page = (workdir / "report" / "index.html").read_text()
   assert "searched network started from the supernet" in page
+
+
+def test_after_a_selection_the_weights_are_those_of_the_tuned_supernet(
+  tmp_path,
+):
+  config = tiny_selection.get_config(name="perturbation")
+  # The pools of the supernet have batch norms, and so its child's.
+  inherit = dataclasses.replace(config.evaluate, inherit=True, pool_norm=True)
+  config = dataclasses.replace(config, evaluate=inherit)
+  search.run(config, tmp_path)
+  with pytest.raises(FileNotFoundError, match="run `jnas select` first"):
+    evaluate.run(
+      config,
+      tmp_path,
+      genotype=genotypes.load(tmp_path / "search" / "genotype.json"),
+    )
+  found = select.run(config, tmp_path)
+  measured = measure_inherited(config, tmp_path, found.genotype)
+  assert measured.accuracy == pytest.approx(found.summary["child_accuracy"])
+  assert measured.loss == pytest.approx(found.summary["child_loss"], rel=1e-5)
+
+
+def measure_inherited(config, workdir, genotype):
+  """The derived network on the valid split, before its first step."""
+  found = problem.prepare(config)
+  dataset = problem.load_data(found)
+  parts = training.make(found, dataset, problem.derived_net(found, genotype))
+  base_key = keys.base(config.seed, Stage.EVALUATE, 1)
+  state = evaluate._inherit(
+    found,
+    dataset,
+    folder.open_run(config, workdir),
+    genotype,
+    training.init_state(parts, base_key, dataset.image_shape),
+  )
+  state, train, valid = stage.place(
+    state,
+    *search.split(found, dataset),
+    batch_size=config.evaluate.batch_size,
+  )
+  _, measure, _ = training.compile_programs(
+    parts, base_key, state, train.first(), "inherited"
+  )
+  return stage.measure(
+    functools.partial(measure, state.params, state.batch_stats), valid
+  )

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 
+from jnas import config as configs
 from jnas import genotype as genotypes
 from jnas.pipeline import (
   bench_select,
@@ -34,14 +35,6 @@ def select_fresh(config, workdir):
 def records_of(workdir, kind):
   file = metrics.MetricsFile(workdir / "selection" / "metrics.jsonl")
   return [record for record in file.read() if record["kind"] == kind]
-
-
-@pytest.fixture(scope="session")
-def selected(tmp_path_factory, compile_cache):
-  """The run folder of an uninterrupted search and selection."""
-  workdir = tmp_path_factory.mktemp("selected")
-  select_fresh(tiny_selection.get_config(), workdir)
-  return workdir
 
 
 @pytest.fixture
@@ -388,3 +381,13 @@ def test_the_benchmark_counts_all_trials(compile_cache):
   assert found["ratio"] == pytest.approx(found["trial_s"] / found["valid_s"])
   for share in ("0%", "50%", "100%"):
     assert found[f"trial_normal_{share}_s"] > 0
+
+
+def test_a_cell_that_keeps_every_edge_has_no_choice_of_none():
+  config = configs.load("pt_nasbench201")
+  config = dataclasses.replace(
+    config,
+    selection=dataclasses.replace(config.selection, none_edge="first_other"),
+  )
+  with pytest.raises(ValueError, match="'first_other' in space 'nasbench201'"):
+    select.check(problem.prepare(config))

@@ -27,7 +27,12 @@ def get_config(
 ) -> config.Config:
   """One epoch of search, and one of tuning after each decision."""
   base = tiny.get_config(checkpoint_seconds=checkpoint_seconds)
-  fields = {"name": "perturbation", "tune_epochs": 1, **selection}
+  fields = {
+    "name": "perturbation",
+    "tune_epochs": 1,
+    "trials_per_call": 1,
+    **selection,
+  }
   return dataclasses.replace(
     base,
     space="tests.pipeline.tiny_selection:SPACE",

@@ -132,3 +132,18 @@ def test_a_cell_of_nasbench201_names_every_edge():
     ["none", "skip_connect"],
     ["avg_pool_3x3", "nor_conv_1x1", "nor_conv_3x3"],
   ]
+
+
+def test_an_edge_given_none_is_removed_or_its_first_other_operation():
+  """SPEC 6, D14, in S3: none, skip_connect, sep_conv_3x3 on every edge."""
+  # Edges 0 and 1 enter node 2; edge 2 enters node 3 and is discarded.
+  made = all_decided(2, 2, 5, 6, 9, 10, 11)
+  for edge in (0, 2):
+    made["normal"] = rules.project(made["normal"], edge, 0)  # to none
+  removed = perturbation.genotype(made, S3)
+  read = perturbation.genotype(made, S3, none_edge="first_other")
+  assert removed.normal.nodes[0] == (("sep_conv_3x3", 1),)
+  assert read.normal.nodes[0] == (("skip_connect", 0), ("sep_conv_3x3", 1))
+  assert read.normal.nodes[1] == (("sep_conv_3x3", 1), ("sep_conv_3x3", 2))
+  assert read.normal.nodes[1:] == removed.normal.nodes[1:]
+  assert read.reduce == removed.reduce

@@ -61,6 +61,7 @@ def test_the_operation_that_carries_the_labels_is_chosen():
       {},
       {},
       {"normal": projection.op_trials(weights_ek, 0)},
+      jnp.ones(3, bool),
       loader.Resident(jnp.asarray(pixels), jnp.asarray(labels)),
       jax.tree.map(jnp.asarray, order),
       sums,
@@ -133,6 +134,7 @@ def test_trials_measure_what_one_pass_for_each_weights_measures(
     state.params,
     state.batch_stats,
     jax.tree.map(jnp.asarray, given),
+    jnp.ones(2, bool),
     valid.data,
     jax.tree.map(jnp.asarray, order),
     trials.zero_sums(2),
@@ -159,3 +161,35 @@ def test_trials_measure_what_one_pass_for_each_weights_measures(
     assert got.count == wanted.count == 8
     assert got.correct == wanted.correct
     np.testing.assert_allclose(got.loss, wanted.loss, rtol=1e-5)
+
+
+@pytest.mark.parametrize("batch_statistics", [False, True])
+def test_what_fills_up_a_call_is_not_run(parts, batch_statistics):
+  search, state, valid = parts
+  weights = jax.tree.map(jnp.asarray, random_weights(search.space, 2))
+  weights["normal"] = weights["normal"][0]
+  order = jax.tree.map(jnp.asarray, trials.order(jax.random.key(0), 48, 20))
+  call = jax.jit(
+    trials.make_trials(
+      search,
+      varied=("reduce",),
+      batch_statistics=batch_statistics,
+      sharding=valid.sharding,
+    )
+  )
+  both, one = (
+    call(
+      state.params,
+      state.batch_stats,
+      weights,
+      jnp.array(active),
+      valid.data,
+      order,
+      trials.zero_sums(2),
+      jnp.zeros((), jnp.int32),
+    )[0]
+    for active in ([True, True], [True, False])
+  )
+  np.testing.assert_array_equal(both.count, [20, 20])
+  np.testing.assert_array_equal(one.count, [20, 0])
+  assert one.loss[0] == both.loss[0] and one.loss[1] == 0
