@@ -94,7 +94,7 @@ def from_rows(
   if sharding is None or sharding.is_fully_addressable:
     return jax.device_put(rows, sharding)
 
-  def part(index: tuple[slice, ...]) -> np.ndarray:
+  def part(index: Any) -> np.ndarray:
     begin, end, _ = index[0].indices(number)
     first = np.searchsorted(held, begin)
     return rows[first : first + end - begin]

@@ -75,13 +75,15 @@ def decode(
     if random is None:
       return np.asarray(_centre(image, view))
     box = random_box(random, image.size, view)
-    full = image.size
+    width, height = image.size
     _draft(image, min(box[2] - box[0], box[3] - box[1]) / view.size)
-    ratios = (image.size[0] / full[0], image.size[1] / full[1])
-    scaled = tuple(edge * ratios[i % 2] for i, edge in enumerate(box))
+    across, down = image.size[0] / width, image.size[1] / height
+    left, top, right, bottom = box
     return np.asarray(
       image.convert("RGB").resize(
-        (view.size, view.size), Image.Resampling.BILINEAR, box=scaled
+        (view.size, view.size),
+        Image.Resampling.BILINEAR,
+        box=(left * across, top * down, right * across, bottom * down),
       )
     )
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from jnas import config as configs
 from jnas import data, mistakes, registry
+from jnas.data import streaming
 from jnas.data.base import Dataset, DatasetInfo
 from jnas.genotype import Genotype, validate
 from jnas.methods import METHODS, Method, Sizes
@@ -22,7 +23,7 @@ from jnas.nets import families, graph
 from jnas.nets import resources as tables
 from jnas.nets.options import Options
 from jnas.ops import OPS, Op, Settings
-from jnas.pipeline import lookup
+from jnas.pipeline import display, lookup
 from jnas.selection import SELECTORS, magnitude
 from jnas.spaces import SPACES, Space
 from jnas.training import batches, sharding
@@ -79,6 +80,8 @@ class Problem:
       crop_padding=self.config.data.crop_padding,
       flip=self.config.data.flip,
       cutout=cutout,
+      jitter=self.config.data.jitter,
+      hue=self.config.data.hue,
     )
 
 
@@ -98,7 +101,7 @@ def prepare(config: configs.Config) -> Problem:
   settings = _method_settings(config.method, method)
   _check_scheme(config, method, space)
   selector = _selector(config.method, method)
-  info = data.describe(config.data.source, **_limits(config.data))
+  info = data.describe(config.data.source, **_options(config.data))
   side = min(info.image_shape[:2])
   if config.data.crop_padding >= side:
     raise ValueError(
@@ -117,14 +120,14 @@ def load_data(problem: Problem) -> Dataset:
   """
   settings, info = problem.config.data, problem.info
   try:
-    return data.load(settings.source, **_limits(settings))
+    return data.load(settings.source, **_options(settings))
   except MemoryError as error:
     num_images = info.num_train + info.num_valid + info.num_test
     size = num_images * math.prod(info.image_shape) / 2**30
     raise ValueError(
       f"{info.name}: {num_images} images of "
       f"{'x'.join(map(str, info.image_shape))} take {size:.1f} GiB, more than "
-      "there is; set data.limit or a smaller data.image_size"
+      "there is; set data.stream=on, data.limit or a smaller data.image_size"
     ) from error
 
 
@@ -319,12 +322,23 @@ def _plan(
     raise ValueError(f"{section}: {error}") from error
 
 
-def _limits(settings: configs.DataConfig) -> dict[str, int | None]:
-  """0 means no limit in a config."""
+def _options(settings: configs.DataConfig) -> dict[str, Any]:
+  """Of `data.load`; 0 means no limit in a config."""
+  stream = None
+  if settings.stream != "off":
+    stream = streaming.Stream(
+      mode=settings.stream,
+      crop_scale=settings.crop_scale,
+      crop_ratio=settings.crop_ratio,
+      eval_crop=settings.eval_crop,
+      max_unreadable=settings.max_unreadable,
+      tell=display.warn,
+    )
   return {
     "limit": settings.limit or None,
     "test_limit": settings.test_limit or None,
     "image_size": settings.image_size or None,
+    "stream": stream,
   }
 
 

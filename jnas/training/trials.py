@@ -68,7 +68,8 @@ def make_trials(
   Returns:
     `(params, batch_stats, weights, split, order, sums [M], batch []) ->
     (sums, batch + 1)`, weights `[M, E, K]` of the varied cell types and
-    `[E, K]` of the others.
+    `[E, K]` of the others. Of a split that is streamed, `split` is the images
+    of this batch.
   """
   evaluate = steps.make_search_eval(search, batch_statistics=batch_statistics)
 
@@ -76,12 +77,15 @@ def make_trials(
     params: PyTree,
     batch_stats: PyTree,
     weights: CellWeights,
-    split: loader.Resident,
+    split: loader.Resident | loader.Batch,
     order: Order,
     sums: metrics.MetricSums,
     batch: Array,
   ) -> tuple[metrics.MetricSums, Array]:
-    images = loader.gather(*split, order.index[batch], sharding=sharding)
+    if isinstance(split, loader.Resident):
+      images = loader.gather(*split, order.index[batch], sharding=sharding)
+    else:
+      images = split
     axes = {name: 0 if name in varied else None for name in weights}
     # For all weights of a call at once, or the branches would be taken anyway.
     used = {
