@@ -122,14 +122,18 @@ def _begin(
   return _Decoding(images, labels, futures)
 
 
+def num_threads() -> int:
+  """Threads that decode: as many as this process has cores."""
+  if hasattr(os, "sched_getaffinity"):
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count() or 1
+
+
 @functools.cache
 def _threads() -> concurrent.futures.ThreadPoolExecutor:
-  """As many threads as this process has cores, for all loaders together."""
+  """The same threads for all loaders of the process."""
   return concurrent.futures.ThreadPoolExecutor(
-    len(os.sched_getaffinity(0))
-    if hasattr(os, "sched_getaffinity")
-    else os.cpu_count(),
-    thread_name_prefix="decode",
+    num_threads(), thread_name_prefix="decode"
   )
 
 
