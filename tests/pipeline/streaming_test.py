@@ -11,7 +11,7 @@ from PIL import Image
 from jnas import config as configs
 from jnas.data import streamed
 from jnas.pipeline import evaluate, problem, search, select
-from tests.pipeline import tiny
+from tests.pipeline import devices_test, processes_test, tiny
 
 ALWAYS = 1e-9
 
@@ -166,3 +166,19 @@ def test_some_unreadable_images_are_skipped(
 def test_settings_without_meaning_are_refused(images, changes, words):
   with pytest.raises(ValueError, match=words):
     problem.prepare(config_of(images, **changes))
+
+
+def test_two_processes_see_the_images_of_one(images, compile_cache, tmp_path):
+  options = (
+    *("--data.source", f"folder:{images}", "--data.stream", "on"),
+    *("--data.limit", "0", "--data.test_limit", "0"),
+    *("--data.crop_scale", "0.3", "--data.crop_padding", "0"),
+    *("--search.batch_size", "4", "--search.epochs", "1"),
+  )
+  one, two = tmp_path / "one", tmp_path / "two"
+  devices_test.run(compile_cache, "search", "--workdir", str(one), *options)
+  arguments = ("search", "--workdir", str(two), *options)
+  with processes_test.Launched(compile_cache, 2, *arguments) as both:
+    ended = both.finish()
+  assert [code for code, *_ in ended] == [0, 0], ended
+  devices_test.assert_same(two, one, "search")
