@@ -67,7 +67,7 @@ def decode(
   Raises:
     One of `DAMAGED`: if it cannot be read.
   """
-  with Image.open(io.BytesIO(content)) as image:
+  with _open(content) as image:
     if image.mode.startswith(("I", "F")):
       raise ValueError(f"more than 8 bits a channel (mode {image.mode})")
     if not view.crop_scale:
@@ -86,6 +86,14 @@ def decode(
         box=(left * across, top * down, right * across, bottom * down),
       )
     )
+
+
+def _open(content: bytes) -> Image.Image:
+  try:
+    return Image.open(io.BytesIO(content))
+  except Image.UnidentifiedImageError as error:
+    # Pillow's own words name an object in memory, another one every time.
+    raise ValueError("of no format that Pillow knows") from error
 
 
 def resize_image(image: Image.Image, size: int) -> Image.Image:

@@ -6,11 +6,13 @@ Everything a user can get wrong is found here, before anything compiles.
 import dataclasses
 import inspect
 import math
+import sys
 import typing
 from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
+import jax
 import numpy as np
 
 from jnas import config as configs
@@ -26,7 +28,7 @@ from jnas.ops import OPS, Op, Settings
 from jnas.pipeline import display, lookup
 from jnas.selection import SELECTORS, magnitude
 from jnas.spaces import SPACES, Space
-from jnas.training import batches, sharding
+from jnas.training import batches, processes, sharding
 
 # Two-sided names that a genotype may use: the table's, and dotted paths.
 Selector = Callable[..., Genotype]
@@ -332,7 +334,7 @@ def _options(settings: configs.DataConfig) -> dict[str, Any]:
       crop_ratio=settings.crop_ratio,
       eval_crop=settings.eval_crop,
       max_unreadable=settings.max_unreadable,
-      tell=display.warn,
+      tell=_tell,
     )
   return {
     "limit": settings.limit or None,
@@ -340,6 +342,14 @@ def _options(settings: configs.DataConfig) -> dict[str, Any]:
     "image_size": settings.image_size or None,
     "stream": stream,
   }
+
+
+def _tell(line: str) -> None:
+  """Warns, also in a process that is silent: each reads images of its own."""
+  if processes.is_first():
+    display.warn(line)
+  else:
+    print(f"warning: process {jax.process_index()}: {line}", file=sys.stderr)
 
 
 def _no_paths(section: str, rate: float) -> str:

@@ -68,13 +68,13 @@ def cropped(images, compile_cache, tmp_path_factory):
   return workdir
 
 
-def test_a_streamed_run_is_the_run_on_the_same_images_in_memory(
+def test_a_streamed_search_is_the_search_on_the_same_images_in_memory(
   images, compile_cache, tmp_path
 ):
   found = {}
   for stream in ("on", "off"):
     config = config_of(images, stream=stream, crop_scale=0.0)
-    run_all(config, tmp_path / stream)
+    search.run(config, tmp_path / stream)
     found[stream] = states(tmp_path / stream)
   assert found["on"] == found["off"]
 
