@@ -9,6 +9,7 @@ image and label: as deterministic as the rest. Each is told of once, and too
 many end the run.
 """
 
+import concurrent.futures
 import dataclasses
 import threading
 from collections.abc import Callable, Sequence
@@ -36,6 +37,7 @@ class Faults:
     self._limit = limit
     self._tell = tell
     self._names: set[str] = set()
+    self._too_many = ""
     self._lock = threading.Lock()
 
   @property
@@ -50,16 +52,19 @@ class Faults:
       UnreadableError: if there are too many now.
     """
     with self._lock:
+      if self._too_many:
+        raise UnreadableError(self._too_many)
       if name in self._names:
         return
       self._names.add(name)
       reason = " ".join(str(error).split()) or type(error).__name__
       line = f"image {name!r} is damaged or unreadable: {reason}"
       if self.count > self._limit:
-        raise UnreadableError(
+        self._too_many = (
           f"{self.count} images cannot be read, and data.max_unreadable is "
           f"{self._limit}; the last one: {line}"
         )
+        raise UnreadableError(self._too_many)
     self._tell(f"{line}; skipped ({self.count} of {self._limit} allowed)")
 
 
@@ -130,6 +135,8 @@ class StreamedSplit:
 
   def head(self, count: int) -> np.ndarray:
     """The first images, as in measuring, `[min(count, N), H, W, 3]` uint8."""
-    return np.stack(
-      [self.example(at, None)[0] for at in range(min(count, len(self)))]
-    )
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+      examples = pool.map(
+        lambda at: self.example(at, None), range(min(count, len(self)))
+      )
+      return np.stack([image for image, _ in examples])

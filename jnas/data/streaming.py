@@ -131,6 +131,10 @@ def load(
   """
   assert source.streams is not None
   info = describe(source, argument, options)
+  if info.num_classes < 2:
+    raise ValueError(
+      f"{info.name}: found {info.num_classes} classes; wanted 2 or more"
+    )
   opened = source.streams.open(argument)
   size = options["image_size"]
   assert size is not None
