@@ -275,7 +275,8 @@ def _open(tfds_name: str, name: str) -> Prepared:
     raise FileNotFoundError(
       f"{tfds_name} is not prepared in {builder.data_dir}: pip install "
       "'jnas[prepare]' and run: tfds build "
-      f"{tfds_name} --file_format=array_record; or use npz:PATH"
+      f"{tfds_name} --file_format=array_record; or use npz:PATH or "
+      "folder:PATH"
     )
   image_key, label_key = builder.info.supervised_keys or ("image", "label")
   features = builder.info.features
