@@ -33,7 +33,14 @@ def get_config() -> config.Config:
       },
     ),
     data=config.DataConfig(
-      source="imagenet2012", image_size=224, valid_fraction=0.1
+      source="imagenet2012",
+      image_size=224,
+      valid_fraction=0.1,
+      crop_padding=0,
+      crop_scale=0.08,
+      eval_crop=0.875,
+      jitter=0.4,
+      hue=0.2,
     ),
     search=config.SearchConfig(
       cells=21,

@@ -42,13 +42,24 @@ class DataConfig:
 
   Attributes:
     source: fashion_mnist_mini, npz:PATH, folder:PATH, cifar10, cifar100, svhn,
-      tfds:NAME, or a dotted path "package.module:load".
+      imagenet2012, tfds:NAME, or a dotted path "package.module:load".
     limit: training images to use, a class-balanced head; 0 for all.
     test_limit: test images to use; 0 for all.
     image_size: height and width to bring images to; 0 to leave them.
     valid_fraction: share of the training images that fits the architecture.
     crop_padding: pixels of padding before a random crop; 0 for no crop.
     flip: whether images are flipped left to right at random.
+    stream: whether images are decoded anew in every epoch instead of kept on
+      the device: "on", "off", or "auto" with crop_scale and for what takes
+      more than 4 GiB.
+    crop_scale: smallest share of an image's area that a random resized crop
+      takes, in streamed images; 0 for no such crop.
+    crop_ratio: largest ratio of the sides of such a crop, either way.
+    eval_crop: share of the shorter side that is seen when measuring, with
+      crop_scale; 0.875 is the centre 224 of 256 pixels.
+    jitter: largest change of brightness, contrast and saturation; 0 for none.
+    hue: largest turn of the hue, as a share of the circle; 0 for none.
+    max_unreadable: streamed images that may be skipped as unreadable.
   """
 
   source: str = "fashion_mnist_mini"
@@ -58,6 +69,13 @@ class DataConfig:
   valid_fraction: float = 0.5
   crop_padding: int = 4
   flip: bool = True
+  stream: Literal["auto", "on", "off"] = "auto"
+  crop_scale: float = 0.0
+  crop_ratio: float = 4 / 3
+  eval_crop: float = 1.0
+  jitter: float = 0.0
+  hue: float = 0.0
+  max_unreadable: int = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -385,6 +403,7 @@ _AT_LEAST_0 = (
   "lr_first_epoch",
   "auxiliary_weight",
   "tune_epochs",
+  "max_unreadable",
 )
 _ABOVE_0 = ("lr", "lr_decay", "lr_share", "clip_norm", "checkpoint_seconds")
 _BELOW_1 = (
@@ -430,6 +449,7 @@ def check(config: Config) -> Config:
   ):
     if not 0 <= share <= 1:
       raise ValueError(f"{name} is {share}; it must be in 0 <= x <= 1")
+  _check_crop(config.data)
   if not 0 < config.data.valid_fraction < 1:
     raise ValueError(
       f"data.valid_fraction is {config.data.valid_fraction}; "
@@ -443,6 +463,41 @@ def check(config: Config) -> Config:
   if config.seed >= 2**32:
     raise ValueError(f"seed is {config.seed}; it must be below 2**32")
   return config
+
+
+def _check_crop(data: DataConfig) -> None:
+  """Refuses what images cannot be cut or coloured by."""
+  for name, value, least, most in (
+    ("crop_scale", data.crop_scale, 0, 1),
+    ("crop_ratio", data.crop_ratio, 1, 10),
+    ("jitter", data.jitter, 0, 1),
+    ("hue", data.hue, 0, 0.5),
+  ):
+    if not least <= value <= most:
+      raise ValueError(
+        f"data.{name} is {value}; it must be in {least} <= x <= {most}"
+      )
+  if not 0 < data.eval_crop <= 1:
+    raise ValueError(
+      f"data.eval_crop is {data.eval_crop}; it must be in 0 < x <= 1"
+    )
+  if not data.crop_scale:
+    if data.eval_crop < 1:
+      raise ValueError(
+        f"data.eval_crop is {data.eval_crop}; without data.crop_scale it must "
+        "be 1, since training sees the whole centre too"
+      )
+    return
+  if data.stream == "off":
+    raise ValueError(
+      f"data.crop_scale is {data.crop_scale}, which cuts images as they are "
+      "stored; data.stream must be 'auto' or 'on', found 'off'"
+    )
+  if data.crop_padding:
+    raise ValueError(
+      f"data.crop_padding is {data.crop_padding}; with data.crop_scale it must "
+      "be 0: one random crop is enough"
+    )
 
 
 def _check_progressive(config: Config) -> None:

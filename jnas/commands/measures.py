@@ -34,7 +34,7 @@ def plan_command(arguments: list[str]) -> None:
 
 
 def bench_command(arguments: list[str]) -> None:
-  """Step time, compile time and memory; variance of the estimators."""
+  """Step time, compile time and memory; estimators; loader of images."""
   parser = options_lib.config_parser(
     "bench", bench_command.__doc__, workdir=False
   )
@@ -46,7 +46,7 @@ def bench_command(arguments: list[str]) -> None:
     "changes a field and the environment, 'base' nothing",
   )
   parser.add_argument(
-    "what", choices=("step", "select", "evaluate", "estimators")
+    "what", choices=("step", "select", "evaluate", "estimators", "data")
   )
   parser.add_argument(
     "--repeats", type=int, default=5, help="timed runs (default 5)"
@@ -68,7 +68,7 @@ def bench_command(arguments: list[str]) -> None:
   if options.what == "estimators":
     _bench_estimators(options, config)
     return
-  from jnas.pipeline import bench, bench_select, compare
+  from jnas.pipeline import bench, bench_select, compare, loading
 
   if options.compare is not None:
     if options.what not in bench.WORKLOADS:
@@ -94,6 +94,7 @@ def bench_command(arguments: list[str]) -> None:
     "step": bench.run_step,
     "select": bench_select.run,
     "evaluate": bench.run_evaluate,
+    "data": loading.run,
   }
   result = measure[options.what](config, repeats=options.repeats)
   if options.json:
@@ -221,7 +222,10 @@ def _print_plan(result: dict[str, Any]) -> None:
     ("data", result["data"]),
     ("search", {k: v for k, v in result.items() if not _is_nested(v)}),
     ("evaluate (a random genotype)", result["evaluate"]),
+    ("loader", result.get("loader", {})),
   ):
+    if not part:
+      continue
     print(title)
     for name, value in part.items():
       print(f"  {name:14s} {_pretty(name, value)}")
@@ -247,8 +251,10 @@ def _pretty(name: str, value: Any) -> str:
     return f"{value / 2**30:.2f} GiB"
   if name == "eta_s":
     return f"{value / 3600:.1f} h"
+  if name.endswith(("images_per_s", "_takes")) and value is not None:
+    return f"{value:,.1f}" + (" images/s" if name.endswith("_takes") else "")
   if name.endswith("_s") and isinstance(value, float):
-    return f"{value:.3f}" + (" s" if name != "images_per_s" else "")
+    return f"{value:.3f} s"
   if isinstance(value, int):
     return f"{value:,}"
   return str(value)

@@ -1,9 +1,10 @@
 """Images to search and train on, by name.
 
 A source is `NAME`, `NAME:ARGUMENT` with a name of `DATASETS`, or
-`"package.module:load"` for a function of the user's own. Everything is read
-into memory as uint8; the batches are drawn by `loader` and augmented by
-`augment`, on the device.
+`"package.module:load"` for a function of the user's own. Images are read into
+memory as uint8, and the batches drawn by `loader` on the device; or they are
+streamed (`streaming`), and the batches decoded by `prefetch` on the host. Both
+are augmented by `augment`, on the device.
 """
 
 import dataclasses
@@ -18,6 +19,7 @@ from jnas.data import (
   folder,
   npz,
   reduce,
+  streaming,
   tfds,
 )
 
@@ -28,6 +30,7 @@ DATASETS: dict[str, base.Source] = {
   "cifar10": tfds.published_source("cifar10"),
   "cifar100": tfds.published_source("cifar100"),
   "svhn": tfds.published_source("svhn"),
+  "imagenet2012": tfds.published_source("imagenet2012"),
   "tfds": tfds.SOURCE,
 }
 
@@ -38,6 +41,7 @@ def load(
   limit: int | None = None,
   test_limit: int | None = None,
   image_size: int | None = None,
+  stream: streaming.Stream | None = None,
 ) -> base.Dataset:
   """Loads a dataset.
 
@@ -51,6 +55,7 @@ def load(
       for all.
     test_limit: test images, likewise.
     image_size: pixels a side to resize to; None to keep the images.
+    stream: how it may be streamed; None to read it into memory.
 
   Returns:
     The dataset, checked.
@@ -59,13 +64,16 @@ def load(
     FileNotFoundError: what the source names does not exist.
     ValueError: the source is unknown, an option is out of range, or the data
       are not as they must be.
+    streamed.UnreadableError: too many streamed images cannot be read.
   """
   checks.check_image_size(image_size)
   found, argument = _find(source)
-  dataset = found.load(
-    argument, limit=limit, test_limit=test_limit, image_size=image_size
-  )
-  return checks.validate(dataset)
+  options = _options(limit, test_limit, image_size)
+  if stream is not None and streaming.wanted(
+    found, source, argument, options, stream
+  ):
+    return streaming.load(found, argument, options, stream)
+  return checks.validate(found.load(argument, **options))
 
 
 def describe(
@@ -74,6 +82,7 @@ def describe(
   limit: int | None = None,
   test_limit: int | None = None,
   image_size: int | None = None,
+  stream: streaming.Stream | None = None,
 ) -> base.DatasetInfo:
   """What `load` would return, without the images, and without any download.
 
@@ -83,6 +92,7 @@ def describe(
     limit: as for `load`.
     test_limit: as for `load`.
     image_size: as for `load`.
+    stream: as for `load`.
 
   Returns:
     Sizes and shapes.
@@ -93,9 +103,16 @@ def describe(
   """
   checks.check_image_size(image_size)
   found, argument = _find(source)
-  return found.describe(
-    argument, limit=limit, test_limit=test_limit, image_size=image_size
-  )
+  options = _options(limit, test_limit, image_size)
+  if streaming.wanted(found, source, argument, options, stream):
+    return streaming.describe(found, argument, options)
+  return found.describe(argument, **options)
+
+
+def _options(
+  limit: int | None, test_limit: int | None, image_size: int | None
+) -> dict[str, int | None]:
+  return {"limit": limit, "test_limit": test_limit, "image_size": image_size}
 
 
 def _find(source: str) -> tuple[base.Source, str]:
@@ -129,19 +146,20 @@ def _source_of(function: Callable[..., base.Dataset], name: str) -> base.Source:
         f"dataset {name!r} returned an object of type {kind}; wanted a "
         "jnas.data.base.Dataset"
       )
+    checks.validate(dataset)
     # What the function has done already has no effect the second time.
     size = options["image_size"]
-    return dataclasses.replace(
-      checks.validate(dataset),
-      train=reduce.reduce_split(
-        dataset.train, options["limit"], size, f"{name}: limit"
-      ),
-      test=reduce.reduce_split(
-        dataset.test, options["test_limit"], size, f"{name}: test limit"
-      ),
-      valid=dataset.valid
-      and reduce.reduce_split(dataset.valid, None, size, name),
-    )
+    limits = {
+      "train": (options["limit"], f"{name}: limit"),
+      "test": (options["test_limit"], f"{name}: test limit"),
+      "valid": (None, name),
+    }
+    reduced = {
+      split: reduce.reduce_split(images, limit, size, what)
+      for split, (limit, what) in limits.items()
+      if isinstance(images := getattr(dataset, split), base.Split)
+    }
+    return dataclasses.replace(dataset, **reduced)
 
   def describe_reduced(argument: str, **options) -> base.DatasetInfo:
     return load_reduced(argument, **options).info

@@ -15,6 +15,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from jnas.data import colour
 from jnas.types import Array, PRNGKey
 
 
@@ -27,8 +28,10 @@ def augment(
   crop_padding: int,
   flip: bool,
   cutout_size: int,
+  jitter: float = 0.0,
+  hue: float = 0.0,
 ) -> Array:
-  """Augments a batch for training: crop, flip, normalise, cutout.
+  """Augments a batch for training: crop, flip, colour, normalise, cutout.
 
   Args:
     key: consumed.
@@ -38,6 +41,8 @@ def augment(
     crop_padding: pixels, see `random_crop`; 0 for none.
     flip: whether to mirror every other image on average; wrong for digits.
     cutout_size: pixels, see `cutout`; 0 for none.
+    jitter: of brightness, contrast and saturation, see `colour.jitter`.
+    hue: largest turn of the hue, likewise.
 
   Returns:
     `[B, H, W, C]` float32.
@@ -47,7 +52,15 @@ def augment(
     images = random_crop(crop_key, images, padding=crop_padding)
   if flip:
     images = random_flip(flip_key, images)
-  x = normalize(images, mean, std)
+  if jitter or hue:
+    # A key of its own, so that the others are what they are without it.
+    colour_key = jax.random.fold_in(key, 3)
+    scaled = colour.jitter(
+      colour_key, images.astype(jnp.float32) / 255, strength=jitter, hue=hue
+    )
+    x = _standardize(scaled, mean, std)
+  else:
+    x = normalize(images, mean, std)
   if cutout_size:
     x = cutout(cutout_key, x, size=cutout_size)
   return x
@@ -68,10 +81,16 @@ def normalize(
   """
   chex.assert_rank(images, 4)
   chex.assert_type(images, jnp.uint8)
+  return _standardize(images.astype(jnp.float32) / 255, mean, std)
+
+
+def _standardize(
+  scaled: Array, mean: Sequence[float], std: Sequence[float]
+) -> Array:
+  """`[B, H, W, C]` in [0, 1], less the mean, over the standard deviation."""
   mean_c = jnp.asarray(mean, jnp.float32)
   std_c = jnp.asarray(std, jnp.float32)
-  chex.assert_shape([mean_c, std_c], images.shape[3:])
-  scaled = images.astype(jnp.float32) / 255
+  chex.assert_shape([mean_c, std_c], scaled.shape[3:])
   return (scaled - mean_c[None, None, None]) / std_c[None, None, None]
 
 

@@ -1,4 +1,4 @@
-"""What a dataset is: labelled images in memory, in named splits.
+"""What a dataset is: labelled images in named splits, in memory or not.
 
 Every source of images, ours or a user's, ends in a `Dataset`. `DatasetInfo`
 says the same without the arrays, so that a run can be planned before anything
@@ -11,10 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jnas.data import streamed
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split:
-  """Labelled images.
+  """Labelled images in memory.
 
   Attributes:
     images: `[N, H, W, C]` uint8.
@@ -26,6 +28,23 @@ class Split:
 
   def __len__(self) -> int:
     return len(self.labels)
+
+  @property
+  def image_shape(self) -> tuple[int, int, int]:
+    """Height, width and channels of every image."""
+    height, width, channels = self.images.shape[1:]
+    return height, width, channels
+
+  def take(self, index: np.ndarray) -> "Split":
+    """The examples at an index, `[M]`, in its order."""
+    return Split(self.images[index], self.labels[index])
+
+  def head(self, count: int) -> np.ndarray:
+    """The first images, `[min(count, N), H, W, C]` uint8."""
+    return self.images[:count]
+
+
+AnySplit = Split | streamed.StreamedSplit
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -49,12 +68,12 @@ class Dataset:
   """
 
   name: str
-  train: Split
-  test: Split
+  train: AnySplit
+  test: AnySplit
   class_names: tuple[str, ...]
   mean: tuple[float, ...]
   std: tuple[float, ...]
-  valid: Split | None = None
+  valid: AnySplit | None = None
   note: str = ""
 
   @property
@@ -65,8 +84,7 @@ class Dataset:
   @property
   def image_shape(self) -> tuple[int, int, int]:
     """Height, width and channels of every image."""
-    height, width, channels = self.train.images.shape[1:]
-    return height, width, channels
+    return self.train.image_shape
 
   @property
   def info(self) -> "DatasetInfo":
@@ -79,6 +97,7 @@ class Dataset:
       num_classes=self.num_classes,
       num_valid=len(self.valid) if self.valid else 0,
       note=self.note,
+      streamed=isinstance(self.train, streamed.StreamedSplit),
     )
 
 
@@ -94,6 +113,7 @@ class DatasetInfo:
     num_classes: number of classes.
     num_valid: images of the fixed validation split, 0 without one.
     note: as in `Dataset`.
+    streamed: whether the images stay where they are stored.
   """
 
   name: str
@@ -103,6 +123,51 @@ class DatasetInfo:
   num_classes: int
   num_valid: int = 0
   note: str = ""
+  streamed: bool = False
+
+
+class Stored(NamedTuple):
+  """A split as it is stored.
+
+  Attributes:
+    labels: `[N]` int32.
+    read: the bytes of an image's file, by its position, 0 to N-1.
+    name: of an image, for messages, likewise.
+  """
+
+  labels: np.ndarray
+  read: Callable[[int], bytes]
+  name: Callable[[int], str]
+
+
+class Opened(NamedTuple):
+  """A dataset as it is stored, no image read.
+
+  Attributes:
+    splits: by name; `train` and `test`, and `valid` if there is one.
+    class_names: as in `Dataset`.
+    note: as in `Dataset`.
+    statistics: mean and standard deviation as in `Dataset`; None if they are
+      not known.
+  """
+
+  splits: dict[str, Stored]
+  class_names: tuple[str, ...]
+  note: str = ""
+  statistics: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+
+
+class Streams(NamedTuple):
+  """How a source is read image by image.
+
+  Attributes:
+    open: `(argument) -> Opened`.
+    describe: `(argument, *, limit, test_limit, image_size) -> DatasetInfo`,
+      without reading an image; of three channels.
+  """
+
+  open: Callable[[str], Opened]
+  describe: Callable[..., DatasetInfo]
 
 
 class Source(NamedTuple):
@@ -116,10 +181,12 @@ class Source(NamedTuple):
     load: returns a `Dataset`.
     describe: returns the `DatasetInfo` of what `load` would return for the
       same arguments, without reading the images and without any download.
+    streams: how the images are read one by one; None where that cannot be.
   """
 
   load: Callable[..., Dataset]
   describe: Callable[..., DatasetInfo]
+  streams: Streams | None = None
 
 
 def channel_statistics(

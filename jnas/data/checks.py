@@ -34,12 +34,16 @@ def validate(dataset: base.Dataset) -> base.Dataset:
   if dataset.valid is not None:
     splits["valid"] = dataset.valid
   for split_name, split in splits.items():
-    check_split(name, split_name, split, num_classes)
-    if split.images.shape[1:] != dataset.train.images.shape[1:]:
+    if not isinstance(split, base.Split):
       raise ValueError(
-        f"{name}: {split_name} images have the shape "
-        f"{split.images.shape[1:]}, training images "
-        f"{dataset.train.images.shape[1:]}; they must be the same"
+        f"{name}: the {split_name} split is a {type(split).__name__}; wanted "
+        "a jnas.data.base.Split"
+      )
+    check_split(name, split_name, split, num_classes)
+    if split.image_shape != dataset.image_shape:
+      raise ValueError(
+        f"{name}: {split_name} images have the shape {split.image_shape}, "
+        f"training images {dataset.image_shape}; they must be the same"
       )
   channels = dataset.image_shape[2]
   if len(dataset.mean) != channels or len(dataset.std) != channels:

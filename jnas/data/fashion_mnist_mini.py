@@ -42,6 +42,8 @@ def load(
   checks.refuse_argument(NAME, argument)
   with importlib.resources.as_file(_archive()) as path:
     stored = npz.load(str(path))
+  assert isinstance(stored.train, base.Split)
+  assert isinstance(stored.test, base.Split)
   train = reduce.reduce_split(
     _pad(stored.train), limit, image_size, f"{NAME}: limit"
   )

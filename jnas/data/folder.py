@@ -13,25 +13,15 @@ applied and transparency is dropped.
 
 import concurrent.futures
 import pathlib
-import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from jnas.data import base, checks, class_folders, reduce
+from jnas.data import base, checks, class_folders, reduce, views
 
 _GREY_MODES = ("1", "L", "LA")
-# Everything that Pillow raises on a damaged file.
-_DAMAGED = (
-  OSError,
-  SyntaxError,
-  ValueError,
-  EOFError,
-  struct.error,
-  Image.DecompressionBombError,
-)
 
 
 class Listing(NamedTuple):
@@ -128,7 +118,66 @@ def describe(
   )
 
 
-SOURCE = base.Source(load, describe)
+def open_stored(argument: str) -> base.Opened:
+  """The images of a folder, each read when it is wanted.
+
+  Args:
+    argument: path of the folder.
+
+  Returns:
+    The files, none of them opened; the statistics are not known.
+
+  Raises:
+    FileNotFoundError: there is no such folder.
+    ValueError: the folder is not laid out as it must be.
+  """
+  found = _find(argument)
+  splits = {
+    split: base.Stored(
+      files.labels,
+      lambda at, paths=files.paths: paths[at].read_bytes(),
+      lambda at, paths=files.paths: str(paths[at]),
+    )
+    for split, files in found.splits.items()
+  }
+  return base.Opened(splits, found.class_names, found.note)
+
+
+def describe_stored(
+  argument: str,
+  *,
+  limit: int | None,
+  test_limit: int | None,
+  image_size: int | None,
+) -> base.DatasetInfo:
+  """Sizes by the names of the files alone; see `open_stored` for errors."""
+  found = _find(argument)
+  counts = {split: len(files.paths) for split, files in found.splits.items()}
+  stored = base.DatasetInfo(
+    name=f"folder:{argument}",
+    num_train=counts["train"],
+    num_test=counts["test"],
+    image_shape=(0, 0, 3),
+    num_classes=len(found.class_names),
+    num_valid=counts.get("valid", 0),
+    note=found.note,
+  )
+  return reduce.reduce_info(
+    stored, limit=limit, test_limit=test_limit, image_size=image_size
+  )
+
+
+SOURCE = base.Source(load, describe, base.Streams(open_stored, describe_stored))
+
+
+def _find(argument: str) -> class_folders.Found:
+  """Finds the files by their names."""
+  checks.require_argument("folder", argument, "PATH")
+  root = pathlib.Path(argument).expanduser()
+  if not root.is_dir():
+    what = "is a file, not a folder" if root.exists() else "does not exist"
+    raise FileNotFoundError(f"image folder {str(root)!r} {what}")
+  return class_folders.find(root, f"folder:{argument}")
 
 
 def _list(
@@ -138,13 +187,8 @@ def _list(
   image_size: int | None,
 ) -> Listing:
   """Finds the files, takes those wanted, and reads their headers."""
-  checks.require_argument("folder", argument, "PATH")
   name = f"folder:{argument}"
-  root = pathlib.Path(argument).expanduser()
-  if not root.is_dir():
-    what = "is a file, not a folder" if root.exists() else "does not exist"
-    raise FileNotFoundError(f"image folder {str(root)!r} {what}")
-  found = class_folders.find(root, name)
+  found = _find(argument)
   splits = dict(found.splits)
   for split, count in (("train", limit), ("test", test_limit)):
     if count is not None:
@@ -167,7 +211,7 @@ def _image_shape(
     try:
       with Image.open(path) as image:
         size, mode = image.size, image.mode
-    except _DAMAGED as error:
+    except views.DAMAGED as error:
       raise _unreadable(path, error) from error
     if mode.startswith(("I", "F")):
       raise ValueError(
@@ -208,10 +252,10 @@ def _decode_one(
   try:
     with Image.open(path) as image:
       converted = image.convert(mode)
-  except _DAMAGED as error:
+  except views.DAMAGED as error:
     raise _unreadable(path, error) from error
   if image_size is not None:
-    converted = reduce.resize_image(converted, image_size)
+    converted = views.resize_image(converted, image_size)
   image = np.asarray(converted)
   return image if image.ndim == 3 else image[..., None]
 

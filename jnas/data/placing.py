@@ -52,3 +52,54 @@ def from_local(
   """
   with jax.transfer_guard_host_to_device("allow"):
     return jax.make_array_from_callback(shape, sharding, lambda _: row)
+
+
+def local_rows(
+  number: int, sharding: jax.sharding.Sharding | None
+) -> np.ndarray:
+  """Which rows of an array the devices of this process hold.
+
+  Args:
+    number: of all rows.
+    sharding: that divides them, and no other axis; None for one device.
+
+  Returns:
+    `[L]` integers, ascending.
+  """
+  if sharding is None or sharding.is_fully_addressable:
+    return np.arange(number)
+  held = np.zeros(number, bool)
+  for index in sharding.addressable_devices_indices_map((number,)).values():
+    held[index] = True
+  return np.flatnonzero(held)
+
+
+def from_rows(
+  rows: np.ndarray,
+  held: np.ndarray,
+  number: int,
+  sharding: jax.sharding.Sharding | None,
+) -> jax.Array:
+  """An array of which each process gives the rows that its devices hold.
+
+  Args:
+    rows: `[L, ...]`, this process's.
+    held: `[L]`, which rows these are, of `local_rows`.
+    number: of all rows.
+    sharding: that divides them; None for one device.
+
+  Returns:
+    `[number, ...]`.
+  """
+  if sharding is None or sharding.is_fully_addressable:
+    return jax.device_put(rows, sharding)
+
+  def part(index: Any) -> np.ndarray:
+    begin, end, _ = index[0].indices(number)
+    first = np.searchsorted(held, begin)
+    return rows[first : first + end - begin]
+
+  with jax.transfer_guard_host_to_device("allow"):
+    return jax.make_array_from_callback(
+      (number, *rows.shape[1:]), sharding, part
+    )

@@ -1,9 +1,6 @@
 """Fewer images, smaller images: the options of `jnas.data.load`.
 
 Choice: the first images are those of a class-balanced order (`balanced_head`).
-Choice: images are resized by their shorter side, then the centre is cut out,
-as by torchvision's Resize and CenterCrop, with Pillow's bilinear filter, which
-averages over the source pixels when it shrinks.
 """
 
 import dataclasses
@@ -11,7 +8,7 @@ import dataclasses
 import numpy as np
 from PIL import Image
 
-from jnas.data import base, checks
+from jnas.data import base, checks, views
 
 
 def reduce_split(
@@ -103,28 +100,8 @@ def balanced_head(
   return np.sort(np.argsort(rank, kind="stable")[:limit])
 
 
-def resize_image(image: Image.Image, size: int) -> Image.Image:
-  """The centre square of an image, `size` pixels a side.
-
-  Args:
-    image: of a mode that Pillow can filter, such as L or RGB.
-    size: pixels, 1 or more.
-
-  Returns:
-    The same image if it has that size already.
-  """
-  width, height = image.size
-  if (width, height) == (size, size):
-    return image
-  shorter = min(width, height)
-  width, height = size * width // shorter, size * height // shorter
-  image = image.resize((width, height), Image.Resampling.BILINEAR)
-  left, top = round((width - size) / 2), round((height - size) / 2)
-  return image.crop((left, top, left + size, top + size))
-
-
 def resize_array(images: np.ndarray, size: int) -> np.ndarray:
-  """Images as `[N, size, size, C]`; see `resize_image`.
+  """Images as `[N, size, size, C]`; see `views.resize_image`.
 
   Args:
     images: `[N, H, W, C]` uint8.
@@ -141,5 +118,5 @@ def resize_array(images: np.ndarray, size: int) -> np.ndarray:
   for index in range(num_images):
     for channel in range(channels):
       plane = Image.fromarray(np.ascontiguousarray(images[index, ..., channel]))
-      resized[index, ..., channel] = np.asarray(resize_image(plane, size))
+      resized[index, ..., channel] = np.asarray(views.resize_image(plane, size))
   return resized

@@ -1,4 +1,4 @@
-"""`tfds:NAME`, `cifar10`, `cifar100`, `svhn`: sets prepared by TFDS.
+"""`tfds:NAME`, `cifar10`, `imagenet2012` and others: sets prepared by TFDS.
 
 TensorFlow Datasets prepares a set once, into random-access files
 (`array_record`), and reads them without TensorFlow. jnas only reads: it never
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jnas.data import base, checks, reduce
+from jnas.data import base, checks, reduce, tfds_labels
 
 
 class Published(NamedTuple):
@@ -50,6 +50,12 @@ PUBLISHED = {
   "svhn": Published(
     "svhn_cropped",
     base.DatasetInfo("svhn", 73_257, 26_032, (32, 32, 3), 10),
+  ),
+  "imagenet2012": Published(
+    "imagenet2012",
+    # Its images have many sizes; the validation split is what papers test on.
+    base.DatasetInfo("imagenet2012", 1_281_167, 50_000, (0, 0, 3), 1000),
+    ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
   ),
 }
 
@@ -142,10 +148,7 @@ def describe(
   info = prepared.builder.info
   shape = info.features[prepared.image_key].shape
   if None in shape[:2] and image_size is None:
-    raise ValueError(
-      f"{name}: images have different sizes; set an image size to resize "
-      "them to"
-    )
+    raise _many_sizes(name)
   counts = {
     ours: info.splits[theirs].num_examples
     for ours, theirs in prepared.splits.items()
@@ -179,18 +182,71 @@ def describe_published(
 ) -> base.DatasetInfo:
   """The published sizes of a set of `PUBLISHED`, prepared or not."""
   checks.refuse_argument(name, argument)
-  return reduce.reduce_info(PUBLISHED[name].info, **options)
+  info = PUBLISHED[name].info
+  if 0 in info.image_shape and options["image_size"] is None:
+    raise _many_sizes(name)
+  return reduce.reduce_info(info, **options)
+
+
+def open_stored(argument: str) -> base.Opened:
+  """A prepared set, each image read when it is wanted.
+
+  The labels are read at once, with the images beside them, where jnas has not
+  noted them in an earlier run (`tfds_labels`).
+
+  Args:
+    argument: as for `load`.
+
+  Returns:
+    The splits; the statistics are not known.
+
+  Raises:
+    FileNotFoundError: as for `load`.
+    ValueError: as for `load`.
+  """
+  checks.require_argument("tfds", argument, "NAME")
+  name = f"tfds:{argument}"
+  prepared = _open(argument, name)
+  splits = {}
+  for ours, theirs in prepared.splits.items():
+    encoded = _encoded(prepared, name, theirs)
+    splits[ours] = base.Stored(
+      tfds_labels.read(
+        encoded, prepared.label_key, str(prepared.builder.data_path), theirs
+      ),
+      lambda at, encoded=encoded: encoded[at][prepared.image_key],
+      lambda at, theirs=theirs: f"{name}: {theirs} example {at}",
+    )
+  label = prepared.builder.info.features[prepared.label_key]
+  return base.Opened(splits, tuple(label.names))
+
+
+def open_published(name: str, argument: str) -> base.Opened:
+  """A set of `PUBLISHED`, each image read when it is wanted."""
+  checks.refuse_argument(name, argument)
+  published = PUBLISHED[name]
+  return open_stored(published.tfds_name)._replace(
+    statistics=published.statistics
+  )
 
 
 def published_source(name: str) -> base.Source:
   """The source of one set of `PUBLISHED`."""
+  describe_it = functools.partial(describe_published, name)
   return base.Source(
     functools.partial(load_published, name),
-    functools.partial(describe_published, name),
+    describe_it,
+    base.Streams(functools.partial(open_published, name), describe_it),
   )
 
 
-SOURCE = base.Source(load, describe)
+SOURCE = base.Source(load, describe, base.Streams(open_stored, describe))
+
+
+def _many_sizes(name: str) -> ValueError:
+  return ValueError(
+    f"{name}: images have different sizes; set an image size to resize them to"
+  )
 
 
 def _import_tfds(name: str) -> ModuleType:
@@ -219,7 +275,8 @@ def _open(tfds_name: str, name: str) -> Prepared:
     raise FileNotFoundError(
       f"{tfds_name} is not prepared in {builder.data_dir}: pip install "
       "'jnas[prepare]' and run: tfds build "
-      f"{tfds_name} --file_format=array_record; or use npz:PATH"
+      f"{tfds_name} --file_format=array_record; or use npz:PATH or "
+      "folder:PATH"
     )
   image_key, label_key = builder.info.supervised_keys or ("image", "label")
   features = builder.info.features
@@ -249,6 +306,19 @@ def _splits(stored: tuple[str, ...], name: str) -> dict[str, str]:
   return splits
 
 
+def _encoded(prepared: Prepared, name: str, stored: str) -> Any:
+  """A split's examples by their position, images as the bytes of a file."""
+  tfds = _import_tfds(name)
+  skip = {prepared.image_key: tfds.decode.SkipDecoding()}
+  try:
+    return prepared.builder.as_data_source(stored, decoders=skip)
+  except NotImplementedError as error:
+    raise ValueError(
+      f"{name} is prepared in {prepared.builder.data_dir}, but not for "
+      "random access; prepare it anew with --file_format=array_record"
+    ) from error
+
+
 def _read_split(
   prepared: Prepared,
   name: str,
@@ -257,19 +327,10 @@ def _read_split(
   image_size: int | None,
 ) -> base.Split:
   """One split, decoded; of a limited one only the images taken."""
-  tfds = _import_tfds(name)
   stored = prepared.splits[split]
   image_key, label_key = prepared.image_key, prepared.label_key
-  try:
-    examples = prepared.builder.as_data_source(stored)
-    encoded = prepared.builder.as_data_source(
-      stored, decoders={image_key: tfds.decode.SkipDecoding()}
-    )
-  except NotImplementedError as error:
-    raise ValueError(
-      f"{name} is prepared in {prepared.builder.data_dir}, but not for "
-      "random access; prepare it anew with --file_format=array_record"
-    ) from error
+  encoded = _encoded(prepared, name, stored)
+  examples = prepared.builder.as_data_source(stored)
   labels = np.array([example[label_key] for example in encoded], np.int32)
   option = "limit" if split == "train" else f"{split} limit"
   index = reduce.balanced_head(labels, limit, f"{name}: {option}")

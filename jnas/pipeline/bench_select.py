@@ -165,12 +165,12 @@ def _trial_pass(
 
   def run_pass() -> None:
     sums, batch = zeros
-    for _ in range(scorer.num_batches):
+    for split in scoring.splits(scorer.valid, scorer.index, 0):
       sums, batch = scorer.call(
         state.params,
         state.batch_stats,
         *placed,
-        scorer.split,
+        split,
         scorer.order,
         sums,
         batch,

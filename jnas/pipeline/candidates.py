@@ -10,7 +10,7 @@ from typing import Any
 
 from jnas import config as configs
 from jnas import genotype as genotypes
-from jnas.data.base import Dataset, Split
+from jnas.data.base import AnySplit, Dataset
 from jnas.genotype import Genotype
 from jnas.pipeline import folder, problem, training
 from jnas.selection import random as random_selection
@@ -21,7 +21,7 @@ from jnas.training.keys import Purpose, Stage
 def run(
   found: problem.Problem,
   dataset: Dataset,
-  splits: tuple[Split, Split],
+  splits: tuple[AnySplit, AnySplit],
   *,
   path: pathlib.Path,
   config_hash: str,
@@ -129,5 +129,5 @@ def recipe(config: configs.Config) -> configs.EvaluateConfig:
   )
 
 
-def _sizes(train: Split, valid: Split) -> dict[str, int]:
+def _sizes(train: AnySplit, valid: AnySplit) -> dict[str, int]:
   return {"train": len(train), "valid": len(valid)}

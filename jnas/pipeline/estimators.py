@@ -132,10 +132,11 @@ def _train_weights(
       parts,
       base_key,
       epoch,
-      [train.data.labels.shape[0]] * 2,
+      [train.num_images] * 2,
       train.batch_size,
     )
-    for batch in train.batches(order[: number - done]):
+    crop_key, _ = search.crops(base_key, epoch)
+    for batch in train.batches(order[: number - done], crop_key=crop_key):
       state, _ = step(base_key, state, batch)
       done += 1
     epoch += 1

@@ -95,7 +95,7 @@ def run(options: argparse.Namespace) -> pathlib.Path:
   out.mkdir(parents=True, exist_ok=True)
   images = np.asarray(
     augment.normalize(
-      jnp.asarray(dataset.test.images[:_NUM_IMAGES]),
+      jnp.asarray(dataset.test.head(_NUM_IMAGES)),
       dataset.mean,
       dataset.std,
     )

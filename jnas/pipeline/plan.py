@@ -1,4 +1,7 @@
-"""What a run will take, before it is run; needs no images."""
+"""What a run will take, before it is run; needs no images.
+
+Where images are streamed and are there, some are read, for the loader's rate.
+"""
 
 import dataclasses
 import time
@@ -9,7 +12,7 @@ import jax
 
 from jnas import config as configs
 from jnas.nets import count
-from jnas.pipeline import bench, problem, programs, stage
+from jnas.pipeline import bench, loading, problem, programs, stage
 from jnas.pipeline import training as training_stage
 from jnas.selection import random as random_selection
 from jnas.training import keys, sharding, train_steps
@@ -33,7 +36,8 @@ def run(config: configs.Config, *, rungs: bool = False) -> dict[str, Any]:
   Returns:
     The fields of `jnas plan --json`: sizes of the search at the top level, of
     the evaluation under "evaluate", of the data under "data", of each rung
-    under "rungs" if they are asked for.
+    under "rungs" if they are asked for; under "loader", where images are
+    streamed, whether they come fast enough.
 
   Raises:
     ValueError: for bad input.
@@ -51,10 +55,13 @@ def run(config: configs.Config, *, rungs: bool = False) -> dict[str, Any]:
   planned = [
     {"supernet": name, **_plan_search(other)} for name, other in others
   ]
+  search, evaluate = _plan_search(found), _plan_evaluate(found)
+  streams = found.info.streamed
   return {
-    **_plan_search(found),
+    **search,
     **({"rungs": planned} if rungs else {}),
-    "evaluate": _plan_evaluate(found),
+    "evaluate": evaluate,
+    **({"loader": loading.plan(found, search, evaluate)} if streams else {}),
     "data": {
       "name": found.info.name,
       "train": found.num_train,
@@ -116,6 +123,7 @@ def _plan_search(found: problem.Problem) -> dict[str, Any]:
       state = compiled.arch_step(state, (batch, batch))
     return compiled.weight_step(state, batch)[0]
 
+  batches_read = 1 if compiled.arch_step is None else 2
   step_s = _time_second(take_step, state)
   num_steps = config.epochs * parts.steps_per_epoch
   height, _, channels = found.info.image_shape
@@ -131,6 +139,7 @@ def _plan_search(found: problem.Problem) -> dict[str, Any]:
     "steps": num_steps,
     "peak_bytes": peak_bytes,
     "step_s": step_s,
+    "images_per_s": batches_read * config.batch_size / step_s,
     "eta_s": step_s * num_steps,
   }
 
@@ -174,6 +183,7 @@ def _plan_evaluate(found: problem.Problem) -> dict[str, Any]:
     "networks": networks,
     "peak_bytes": peak_bytes,
     "step_s": step_s,
+    "images_per_s": config.batch_size / step_s,
     "eta_s": step_s * num_steps * networks,
   }
 

@@ -6,15 +6,18 @@ Everything a user can get wrong is found here, before anything compiles.
 import dataclasses
 import inspect
 import math
+import sys
 import typing
 from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
+import jax
 import numpy as np
 
 from jnas import config as configs
 from jnas import data, mistakes, registry
+from jnas.data import streaming
 from jnas.data.base import Dataset, DatasetInfo
 from jnas.genotype import Genotype, validate
 from jnas.methods import METHODS, Method, Sizes
@@ -22,10 +25,10 @@ from jnas.nets import families, graph
 from jnas.nets import resources as tables
 from jnas.nets.options import Options
 from jnas.ops import OPS, Op, Settings
-from jnas.pipeline import lookup
+from jnas.pipeline import display, lookup
 from jnas.selection import SELECTORS, magnitude
 from jnas.spaces import SPACES, Space
-from jnas.training import batches, sharding
+from jnas.training import batches, processes, sharding
 
 # Two-sided names that a genotype may use: the table's, and dotted paths.
 Selector = Callable[..., Genotype]
@@ -79,6 +82,8 @@ class Problem:
       crop_padding=self.config.data.crop_padding,
       flip=self.config.data.flip,
       cutout=cutout,
+      jitter=self.config.data.jitter,
+      hue=self.config.data.hue,
     )
 
 
@@ -98,7 +103,7 @@ def prepare(config: configs.Config) -> Problem:
   settings = _method_settings(config.method, method)
   _check_scheme(config, method, space)
   selector = _selector(config.method, method)
-  info = data.describe(config.data.source, **_limits(config.data))
+  info = data.describe(config.data.source, **_options(config.data))
   side = min(info.image_shape[:2])
   if config.data.crop_padding >= side:
     raise ValueError(
@@ -117,14 +122,14 @@ def load_data(problem: Problem) -> Dataset:
   """
   settings, info = problem.config.data, problem.info
   try:
-    return data.load(settings.source, **_limits(settings))
+    return data.load(settings.source, **_options(settings))
   except MemoryError as error:
     num_images = info.num_train + info.num_valid + info.num_test
     size = num_images * math.prod(info.image_shape) / 2**30
     raise ValueError(
       f"{info.name}: {num_images} images of "
       f"{'x'.join(map(str, info.image_shape))} take {size:.1f} GiB, more than "
-      "there is; set data.limit or a smaller data.image_size"
+      "there is; set data.stream=on, data.limit or a smaller data.image_size"
     ) from error
 
 
@@ -319,13 +324,32 @@ def _plan(
     raise ValueError(f"{section}: {error}") from error
 
 
-def _limits(settings: configs.DataConfig) -> dict[str, int | None]:
-  """0 means no limit in a config."""
+def _options(settings: configs.DataConfig) -> dict[str, Any]:
+  """Of `data.load`; 0 means no limit in a config."""
+  stream = None
+  if settings.stream != "off":
+    stream = streaming.Stream(
+      mode=settings.stream,
+      crop_scale=settings.crop_scale,
+      crop_ratio=settings.crop_ratio,
+      eval_crop=settings.eval_crop,
+      max_unreadable=settings.max_unreadable,
+      tell=_tell,
+    )
   return {
     "limit": settings.limit or None,
     "test_limit": settings.test_limit or None,
     "image_size": settings.image_size or None,
+    "stream": stream,
   }
+
+
+def _tell(line: str) -> None:
+  """Warns, also in a process that is silent: each reads images of its own."""
+  if processes.is_first():
+    display.warn(line)
+  else:
+    print(f"warning: process {jax.process_index()}: {line}", file=sys.stderr)
 
 
 def _no_paths(section: str, rate: float) -> str:

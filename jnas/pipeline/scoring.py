@@ -1,5 +1,6 @@
 """Scores of candidates: what the supernet is worth under each of them."""
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -23,15 +24,17 @@ class Scorer(NamedTuple):
     varied: the cell types whose weights differ between candidates.
     num_weights: M, candidates a call.
     num_batches: batches of the split.
-    split: the images, on the devices.
-    order: of the images, on the devices.
+    valid: the images.
+    index: `[S, B]`, their order, on the host.
+    order: the same with its mask, on the devices.
   """
 
   call: Callable[..., tuple[metrics.MetricSums, jax.Array]]
   varied: Sequence[str]
   num_weights: int
   num_batches: int
-  split: loader.Resident
+  valid: stage.Placed
+  index: np.ndarray
   order: trials.Order
 
   def calls(self, num_candidates: int) -> int:
@@ -48,7 +51,7 @@ def make_scorer(
 ) -> tuple[Scorer, jax.stages.Compiled]:
   """The compiled call of trials in which these cell types differ."""
   config, space = found.config.selection, found.space
-  num_images = valid.data.labels.shape[0]
+  num_images = valid.num_images
   base_key = keys.base(found.config.seed, Stage.SELECT)
   order = trials.order(
     keys.key_for(base_key, Purpose.TRIAL_ORDER),
@@ -64,7 +67,6 @@ def make_scorer(
     (
       weights,
       jnp.ones(config.trials_per_call, bool),
-      valid.data,
       placed,
       trials.zero_sums(config.trials_per_call),
       jnp.zeros((), jnp.int32),
@@ -81,14 +83,17 @@ def make_scorer(
     ),
     state.params,
     state.batch_stats,
-    *inputs,
+    *inputs[:2],
+    next(splits(valid, order.index, 0)),
+    *inputs[2:],
   )
   scorer = Scorer(
     call,
     tuple(varied),
     config.trials_per_call,
     len(order.index),
-    valid.data,
+    valid,
+    order.index,
     placed,
   )
   return scorer, call
@@ -212,18 +217,27 @@ def _batches(
   batch: jax.Array,
 ) -> Iterator[tuple[metrics.MetricSums, jax.Array]]:
   """The sums after each batch that is left, all of it on the devices."""
-  for _ in range(int(batch), scorer.num_batches):
+  for split in splits(scorer.valid, scorer.index, int(batch)):
     with jax.transfer_guard("disallow"):
       sums, batch = scorer.call(
         net.params,
         net.batch_stats,
         *placed,
-        scorer.split,
+        split,
         scorer.order,
         sums,
         batch,
       )
     yield sums, batch
+
+
+def splits(
+  valid: stage.Placed, index: np.ndarray, start: int
+) -> Iterator[loader.Resident | loader.Batch]:
+  """What each batch from `start` on is given: all images, or its own."""
+  if isinstance(valid.data, loader.Resident):
+    return itertools.repeat(valid.data, len(index) - start)
+  return valid.batches(index, start=start)
 
 
 def _means(sums: metrics.MetricSums) -> np.ndarray:

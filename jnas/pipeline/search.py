@@ -15,7 +15,7 @@ import numpy as np
 from jnas import config as configs
 from jnas import genotype as genotypes
 from jnas.data import loader, placing
-from jnas.data.base import Dataset, Split
+from jnas.data.base import AnySplit, Dataset
 from jnas.genotype import Genotype
 from jnas.nets import count
 from jnas.pipeline import (
@@ -73,7 +73,9 @@ def run(config: configs.Config, workdir: str | pathlib.Path) -> SearchResult:
   return result
 
 
-def split(found: problem.Problem, dataset: Dataset) -> tuple[Split, Split]:
+def split(
+  found: problem.Problem, dataset: Dataset
+) -> tuple[AnySplit, AnySplit]:
   """Images for the weights, images for the architecture; never test images."""
   if dataset.valid is not None:
     return dataset.train, dataset.valid
@@ -81,10 +83,7 @@ def split(found: problem.Problem, dataset: Dataset) -> tuple[Split, Split]:
   parts = loader.bilevel_split(
     key, len(dataset.train), 1 - found.config.data.valid_fraction
   )
-  train, valid = (
-    Split(dataset.train.images[index], dataset.train.labels[index])
-    for index in parts
-  )
+  train, valid = (dataset.train.take(index) for index in parts)
   return train, valid
 
 
@@ -254,9 +253,13 @@ def _train(
     train_order, valid_order = orders(
       search, base_key, epoch, [len(part) for part in splits], config.batch_size
     )
+    crop_keys = crops(base_key, epoch)
     return zip(
-      train.batches(train_order, start=start),
-      valid.batches(valid_order, start=start),
+      train.batches(train_order, start=start, crop_key=crop_keys[0]),
+      # Not read where the architecture waits: nothing is decoded then.
+      valid.batches(valid_order, start=start, crop_key=crop_keys[1])
+      if moves_arch or isinstance(valid.data, loader.Resident)
+      else itertools.repeat(None, len(train_order) - start),
       itertools.repeat(moves_arch, len(train_order) - start),
       strict=True,
     )
@@ -344,6 +347,15 @@ def orders(
     loader.epoch_order(train_key, num_train, batch_size),
     np.concatenate(valid_orders)[: search.steps_per_epoch],
   )
+
+
+def crops(base_key: jax.Array, epoch: int) -> tuple[jax.Array, jax.Array]:
+  """What the crops of an epoch's `orders` are drawn from."""
+  train_key, valid_key = (
+    keys.key_for(base_key, purpose, epoch)
+    for purpose in (Purpose.TRAIN_CROP, Purpose.VALID_CROP)
+  )
+  return train_key, valid_key
 
 
 def _line(record: dict[str, Any]) -> str:

@@ -5,14 +5,15 @@ Stopping is here too: a stage that is asked to stop saves and raises.
 
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from jnas.data import loader, placing
-from jnas.data.base import Split
+from jnas.data import loader, placing, prefetch
+from jnas.data.base import AnySplit
+from jnas.data.streamed import StreamedSplit
 from jnas.pipeline import display
 from jnas.training import (
   checkpoint,
@@ -22,7 +23,7 @@ from jnas.training import (
   processes,
   sharding,
 )
-from jnas.types import Array
+from jnas.types import Array, PRNGKey
 
 
 class Stopped(Exception):
@@ -30,35 +31,68 @@ class Stopped(Exception):
 
 
 class Placed(NamedTuple):
-  """A split on the devices.
+  """A split as the devices are given it.
 
   Attributes:
-    data: the split, on every device.
+    data: the split, on every device; or, streamed, where it is stored.
     batch_size: images in a batch.
     sharding: how a batch is split over the devices.
   """
 
-  data: loader.Resident
+  data: loader.Resident | StreamedSplit
   batch_size: int
   sharding: jax.sharding.NamedSharding
 
-  def batches(self, order: np.ndarray, *, start: int = 0):
-    """The batches of `[steps, batch_size]` indices, from a step on."""
+  @property
+  def num_images(self) -> int:
+    """Images of the split."""
+    return self.data.labels.shape[0]
+
+  def batches(
+    self,
+    order: np.ndarray,
+    *,
+    start: int = 0,
+    crop_key: PRNGKey | None = None,
+  ) -> Iterator[loader.Batch]:
+    """The batches of an order.
+
+    Args:
+      order: `[steps, B]` indices.
+      start: the first step to give.
+      crop_key: for training on the whole order, what random crops of streamed
+        images are drawn from; None to see images as in measuring. Images on
+        the devices are cropped there.
+    """
+    if isinstance(self.data, StreamedSplit):
+      return prefetch.batches(
+        self.data,
+        order,
+        start=start,
+        crop_key=crop_key,
+        sharding=self.sharding,
+      )
     return loader.batches(self.data, order, start=start, sharding=self.sharding)
 
   def first(self) -> loader.Batch:
     """A batch to compile for."""
     order = np.arange(self.batch_size, dtype=np.int32)[None]
+    if isinstance(self.data, StreamedSplit):
+      order %= self.num_images
     return next(self.batches(order))
 
 
-def place(state: Any, *splits: Split, batch_size: int) -> tuple[Any, ...]:
+def place(state: Any, *splits: AnySplit, batch_size: int) -> tuple[Any, ...]:
   """The state and the splits on the devices, in the order given."""
   mesh = sharding.make_mesh()
   batch_sharding = sharding.split(mesh)
   placed = [
     Placed(
-      loader.put(split, sharding=batch_sharding), batch_size, batch_sharding
+      split
+      if isinstance(split, StreamedSplit)
+      else loader.put(split, sharding=batch_sharding),
+      batch_size,
+      batch_sharding,
     )
     for split in splits
   ]
@@ -111,7 +145,7 @@ def measure(
     evaluate: `(batch, mask [B]) -> sums`; the mask is 0 for padding.
     split: what to measure on.
   """
-  order = loader.eval_batches(split.data.labels.shape[0], split.batch_size)
+  order = loader.eval_batches(split.num_images, split.batch_size)
   sums = [
     evaluate(batch, placing.put(mask, split.sharding))
     for batch, mask in zip(split.batches(order.index), order.mask, strict=True)

@@ -123,7 +123,8 @@ def run(
   def batches(epoch: int, start: int) -> Iterator[loader.Batch]:
     key = keys.key_for(base_key, Purpose.TRAIN_ORDER, epoch)
     order = loader.epoch_order(key, len(dataset.train), config.batch_size)
-    return train.batches(order, start=start)
+    crop_key = keys.key_for(base_key, Purpose.TRAIN_CROP, epoch)
+    return train.batches(order, start=start, crop_key=crop_key)
 
   def finish(
     state: TrainState, epoch: int

@@ -246,13 +246,14 @@ def measure(
 def _batches(
   tuning: Tuning, epoch: int, start: int
 ) -> Iterator[tuple[Any, Any]]:
-  sizes = [part.data.labels.shape[0] for part in (tuning.train, tuning.valid)]
+  sizes = [part.num_images for part in (tuning.train, tuning.valid)]
   train_order, valid_order = search_stage.orders(
     tuning.search, tuning.base_key, epoch, sizes, tuning.train.batch_size
   )
+  train_crops, valid_crops = search_stage.crops(tuning.base_key, epoch)
   return zip(
-    tuning.train.batches(train_order, start=start),
-    tuning.valid.batches(valid_order, start=start),
+    tuning.train.batches(train_order, start=start, crop_key=train_crops),
+    tuning.valid.batches(valid_order, start=start, crop_key=valid_crops),
     strict=True,
   )
 

@@ -11,6 +11,7 @@ SPACES = {
   "mbconv": proxyless.MBCONV,
   "mbconv_small": proxyless.MBCONV_SMALL,
   "unas_cifar": darts.UNAS_CIFAR,
+  "unas_imagenet": darts.UNAS_IMAGENET,
   "s1": robust.S1,
   "s2": robust.S2,
   "s3": robust.S3,

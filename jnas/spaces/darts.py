@@ -71,3 +71,7 @@ DARTS_NO_NONE = uniform_space("darts_no_none", DARTS_OPS[1:])
 DARTS_EXTENDED = uniform_space("darts_extended", EXTENDED_OPS)
 # UNAS's operations on DARTS's edges, without batch norms after pools.
 UNAS_CIFAR = uniform_space("unas_cifar", UNAS_CIFAR_OPS, pool_norm=False)
+# The first five of them, in UNAS's search on ImageNet.
+UNAS_IMAGENET = uniform_space(
+  "unas_imagenet", UNAS_CIFAR_OPS[:5], pool_norm=False
+)

@@ -21,6 +21,8 @@ class Images(NamedTuple):
     crop_padding: pixels; 0 for no crop.
     flip: whether to flip at random.
     cutout: side of the square; 0 for none.
+    jitter: of brightness, contrast and saturation; 0 for none.
+    hue: largest turn of the hue; 0 for none.
   """
 
   mean: tuple[float, ...]
@@ -28,6 +30,8 @@ class Images(NamedTuple):
   crop_padding: int
   flip: bool
   cutout: int
+  jitter: float = 0.0
+  hue: float = 0.0
 
   def training(self, key: PRNGKey, images: Array) -> Array:
     """Augmented inputs from `[B, H, W, C]` uint8; the key is consumed."""
@@ -39,6 +43,8 @@ class Images(NamedTuple):
       crop_padding=self.crop_padding,
       flip=self.flip,
       cutout_size=self.cutout,
+      jitter=self.jitter,
+      hue=self.hue,
     )
 
   def plain(self, images: Array) -> Array:

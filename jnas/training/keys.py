@@ -30,6 +30,8 @@ class Purpose(enum.IntEnum):
   SELECT = 13
   TRIAL_ORDER = 14
   LATENCY = 15
+  TRAIN_CROP = 16
+  VALID_CROP = 17
 
 
 class Stage(enum.IntEnum):

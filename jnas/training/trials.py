@@ -71,6 +71,7 @@ def make_trials(
     `(params, batch_stats, weights, active [M], split, order, sums [M],
     batch []) -> (sums, batch + 1)`, weights `[M, E, K]` of the varied cell
     types and `[E, K]` of the others; those that are not active are not run.
+    Of a split that is streamed, `split` is the images of this batch.
   """
   evaluate = steps.make_search_eval(search, batch_statistics=batch_statistics)
 
@@ -79,12 +80,15 @@ def make_trials(
     batch_stats: PyTree,
     weights: CellWeights,
     active: Array,
-    split: loader.Resident,
+    split: loader.Resident | loader.Batch,
     order: Order,
     sums: metrics.MetricSums,
     batch: Array,
   ) -> tuple[metrics.MetricSums, Array]:
-    images = loader.gather(*split, order.index[batch], sharding=sharding)
+    if isinstance(split, loader.Resident):
+      images = loader.gather(*split, order.index[batch], sharding=sharding)
+    else:
+      images = split
     fixed = {name: weights[name] for name in weights if name not in varied}
 
     def run(differing: CellWeights) -> metrics.MetricSums:

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from jnas import data
+from jnas.data import streaming
 from jnas.data import tfds as tfds_source
 
 NAMES = ("dark", "light")
@@ -167,3 +168,30 @@ def test_without_the_packages_the_line_says_what_to_install(
   monkeypatch.setitem(sys.modules, module, None)
   text = refusal(source)
   assert "pip install 'jnas[prepare]'" in text and "npz:PATH" in text
+
+
+def test_a_streamed_set_gives_the_images_and_labels_of_the_set_in_memory(
+  prepared, monkeypatch, tmp_path
+):
+  monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+  options = {"limit": 6, "image_size": 4}
+  resident = data.load("tfds:validated", limit=4, image_size=4)
+  stream = streaming.Stream(mode="on")
+  for _ in range(2):  # the second time with the labels noted
+    stored = data.load("tfds:validated", limit=4, image_size=4, stream=stream)
+    for split in ("train", "test", "valid"):
+      got, wanted = getattr(stored, split), getattr(resident, split)
+      np.testing.assert_array_equal(got.labels, wanted.labels)
+      np.testing.assert_array_equal(got.head(len(got)), wanted.images)
+  assert len(list(tmp_path.rglob("*.npy"))) == 3
+  described = data.describe("tfds:even", stream=stream, **options)
+  assert described == data.load("tfds:even", stream=stream, **options).info
+
+
+def test_imagenet_is_planned_without_its_images():
+  stream = streaming.Stream(mode="auto", crop_scale=0.08)
+  info = data.describe("imagenet2012", image_size=224, stream=stream)
+  assert (info.num_train, info.num_test) == (1_281_167, 50_000)
+  assert info.image_shape == (224, 224, 3) and info.streamed
+  with pytest.raises(ValueError, match="set an image size"):
+    data.describe("imagenet2012")

@@ -76,6 +76,7 @@ def test_the_lists_of_the_darts_space_are_those_of_the_specification(shared):
     ("darts_no_none", darts.DARTS_OPS[1:], True),
     # UNAS has no batch norm after the pools of its supernet (D19).
     ("unas_cifar", darts.UNAS_CIFAR_OPS, False),
+    ("unas_imagenet", darts.UNAS_CIFAR_OPS[:5], False),
   ):
     space = SPACES[name]
     assert space.pool_norm == pool_norm
