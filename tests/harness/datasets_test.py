@@ -35,7 +35,7 @@ def write_folder(folder) -> str:
 # Sources that need an argument; the others are their own name.
 EXAMPLES = {"npz": write_npz, "folder": write_folder}
 # Read what TFDS prepared, which no test can download; tfds_test.py has those.
-PREPARED = ("cifar10", "cifar100", "svhn", "tfds")
+PREPARED = ("cifar10", "cifar100", "svhn", "imagenet2012", "tfds")
 
 
 @pytest.fixture(params=[name for name in data.DATASETS if name not in PREPARED])
