@@ -14,45 +14,24 @@ The images: `tfds build imagenet2012 --file_format=array_record`, or class
 folders by --data.source folder:PATH with --data.limit an eighth of them.
 """
 
+import dataclasses
+
 from jnas import config
 
 
 def get_config() -> config.Config:
-  """One Engine-cell of each type, shared features, bottleneck."""
-  return config.Config(
+  """One Engine-cell of each type, shared features; evaluated as mobile."""
+  base = config.load("mobile_imagenet")
+  return dataclasses.replace(
+    base,
     name="entrannas_imagenet",
     space="darts_no_none",
     method=config.MethodConfig(name="entrannas"),
-    data=config.DataConfig(
-      source="imagenet2012",
-      limit=160_145,
-      image_size=224,
-      valid_fraction=0.2,
-      crop_padding=0,
-      crop_scale=0.08,
-      eval_crop=0.875,
-      jitter=0.4,
-      hue=0.2,
-    ),
+    data=dataclasses.replace(base.data, limit=160_145, valid_fraction=0.2),
     supernet=config.SupernetConfig(
       engine="first", share_features=True, bottleneck=4
     ),
     search=config.SearchConfig(
       stem="imagenet", batch_size=1024, lr=0.5, arch_lr=6e-3
-    ),
-    evaluate=config.EvaluateConfig(
-      cells=14,
-      channels=48,
-      stem="imagenet",
-      epochs=250,
-      batch_size=1024,
-      lr=0.5,
-      schedule="linear",
-      weight_decay=3e-5,
-      cutout=0,
-      drop_path=0.0,
-      auxiliary_weight=0.4,
-      label_smoothing=0.1,
-      random_baselines=0,
     ),
   )
