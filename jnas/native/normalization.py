@@ -52,13 +52,8 @@ def project(t: Array, y: Array, var: Array, *, eps: float) -> Array:
 
 def push(t: Array, y: Array, var: Array, *, eps: float) -> list[Array]:
   """Tangents of y and var, from t, that of what was normalised to them."""
-  return [project(t, y, var, eps=eps), _var_tangent(t, y, var, eps=eps)]
-
-
-@functools.partial(jax.jit, static_argnames="eps")  # traced once for a shape
-def _var_tangent(t, y, var, *, eps):
-  centred = y.astype(var.dtype) * _standard_deviation(var, eps)
-  return 2 * _mean(centred * t.astype(var.dtype))[:, 0, 0, 0]
+  pushed, product = _push_p.bind(t, y, var, eps=eps)
+  return [pushed, 2 * jnp.sqrt(var + eps) * product]
 
 
 def _normalize_xla(x, running_mean, running_var, *, eps, momentum):
@@ -84,6 +79,11 @@ def _project_xla(t, y, var, *, eps):
   wide, y = t.astype(var.dtype), y.astype(var.dtype)
   wide = wide - _mean(wide) - y * _mean(wide * y)
   return (wide / _standard_deviation(var, eps)).astype(t.dtype)
+
+
+def _push_xla(t, y, var, *, eps):
+  product = _mean(t.astype(var.dtype) * y.astype(var.dtype))
+  return [project(t, y, var, eps=eps), product[:, 0, 0, 0]]
 
 
 def _mean(x: Array) -> Array:
@@ -124,16 +124,24 @@ def _normalize_native(
 
 
 def _project_native(t, y, var, *, mesh_axes, eps):
+  return _push_native(t, y, var, mesh_axes=mesh_axes, eps=eps)[0]
+
+
+def _push_native(t, y, var, *, mesh_axes, eps):
   image, statistic = (t.shape, t.dtype), (var.shape, jnp.float32)
   sums = [statistic, statistic, partial_sums(t)]
   if not mesh_axes:
     results = [image, *sums]
-    return library.call("jnas_project", results, t, y, var, eps=eps)[0]
+    out, _, product, _ = library.call(
+      "jnas_project", results, t, y, var, eps=eps
+    )
+    return [out, product]
   mean, product, _ = library.call("jnas_products", sums, t, y)
   mean, product = lax.pmean((mean, product), mesh_axes)
-  return library.call(
+  out = library.call(
     "jnas_subtract", [image], t, y, mean, product, var, eps=eps
   )[0]
+  return [out, product]
 
 
 def partial_sums(x):
@@ -167,6 +175,11 @@ def _project_shapes(t, y, var, *, eps):
   return primitive.ShapedArray(t.shape, t.dtype)
 
 
+def _push_shapes(t, y, var, *, eps):
+  del y, eps
+  return [primitive.ShapedArray(a.shape, a.dtype) for a in (t, var)]
+
+
 _normalize_p = primitive.make(
   "normalize",
   _normalize_shapes,
@@ -181,6 +194,14 @@ _project_p = primitive.make(
   _project_shapes,
   xla=_project_xla,
   native=primitive.Native(_project_native, (1, 1, None), (1,)),
+)
+# The same, with the mean of t times y, `[S, C]`.
+_push_p = primitive.make(
+  "normalize_push",
+  _push_shapes,
+  xla=_push_xla,
+  native=primitive.Native(_push_native, (1, 1, None), (1, None)),
+  multiple_results=True,
 )
 
 
@@ -218,6 +239,25 @@ def _project_transpose(ct, t, y, var, *, eps):
   return project(ct, y, var, eps=eps), None, None
 
 
+def _push_jvp(primals, tangents, *, eps):
+  tangents = [*map(ad.instantiate_zeros, tangents)]
+  run = functools.partial(_push_xla, eps=eps)
+  return _push_p.bind(*primals, eps=eps), jax.jvp(run, primals, tangents)[1]
+
+
+def _push_transpose(cts, t, y, var, *, eps):
+  ct, product_ct = cts
+  total = None
+  if type(ct) is not ad.Zero:
+    total = project(ct, y, var, eps=eps)
+  if type(product_ct) is not ad.Zero:
+    count = math.prod(t.aval.shape[1:-1])
+    part = y * (product_ct / count)[:, None, None, None, :]
+    part = part.astype(t.aval.dtype)
+    total = part if total is None else total + part
+  return total, None, None
+
+
 ad.primitive_jvps[_normalize_p] = _normalize_jvp
 ad.defjvp(
   _project_p,
@@ -226,3 +266,5 @@ ad.defjvp(
   _project_jvp_var,
 )
 ad.primitive_transposes[_project_p] = _project_transpose
+ad.primitive_jvps[_push_p] = _push_jvp
+ad.primitive_transposes[_push_p] = _push_transpose

@@ -235,11 +235,13 @@ def _push_transpose(cts, x, kernel, matrix, y, var, *tangents, given, **rest):
   return [None] * 5 + gradients
 
 
-def _jvp_of_parts(primals, tangents, *, compose, **params):
+def _jvp_of_parts(primals, tangents, *, prim, compose, **params):
+  """Differentiates the parts; the values come from the whole all the same."""
   tangents = [ad.instantiate_zeros(t) for t in tangents]
-  return jax.jvp(
+  out = prim.bind(*primals, **params)
+  return out, jax.jvp(
     functools.partial(compose, **params), tuple(primals), tuple(tangents)
-  )
+  )[1]
 
 
 def _batch_parts(args, axes, *, compose, **params):
@@ -250,7 +252,7 @@ def _batch_parts(args, axes, *, compose, **params):
 ad.primitive_jvps[_separate_p] = _separate_jvp
 for _prim, _compose_it in ((_push_p, _compose_push), (_pull_p, _compose_pull)):
   ad.primitive_jvps[_prim] = functools.partial(
-    _jvp_of_parts, compose=_compose_it
+    _jvp_of_parts, prim=_prim, compose=_compose_it
   )
 ad.primitive_transposes[_push_p] = _push_transpose
 for _prim, _compose_it in (
