@@ -280,6 +280,9 @@ class EvaluateConfig:
       network of SNAS (SPEC 6, D6).
     auxiliary_weight: weight of the auxiliary head's loss; 0 for no head.
     label_smoothing: share of the target spread over all classes.
+    ema_decay: of an exponential moving average of the weights, which is what
+      is then tested and exported; 0 for none.
+    dtype: of activations; weights, statistics and logits are float32.
     random_baselines: random genotypes trained alike, for comparison.
     inherit: whether to start from the weights of the supernet, the tuned one
       after a selection; needs the same cells, channels and stem as the search.
@@ -306,6 +309,8 @@ class EvaluateConfig:
   pool_norm: bool = False
   auxiliary_weight: float = 0.4
   label_smoothing: float = 0.0
+  ema_decay: float = 0.0
+  dtype: Literal["float32", "bfloat16"] = "float32"
   random_baselines: int = 1
   inherit: bool = False
   checkpoint_seconds: float = 60.0
@@ -413,6 +418,7 @@ _BELOW_1 = (
   "drop_path",
   "drop_skip",
   "label_smoothing",
+  "ema_decay",
 )
 
 

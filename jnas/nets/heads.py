@@ -119,7 +119,8 @@ class Classifier(nn.Module):
 
   @nn.compact
   def __call__(self, x: Array) -> Array:
-    """Maps `[B, C]` to float logits `[B, num_classes]`."""
+    """Maps `[B, C]` to logits `[B, num_classes]`, float32 at least."""
+    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     init = base.torch_uniform(x.shape[-1])
     kernel = self.param("kernel", init, (x.shape[-1], self.num_classes))
     bias = self.param("bias", init, (self.num_classes,))
@@ -144,5 +145,6 @@ def check_auxiliary(height: int, width: int, stem: macro.Stem) -> None:
 
 
 def global_average(x: Array) -> Array:
-  """`[B, H, W, C]` to `[B, C]`."""
-  return jnp.mean(x, axis=(1, 2))
+  """`[B, H, W, C]` to `[B, C]`, float32 at least."""
+  wide = jnp.promote_types(x.dtype, jnp.float32)
+  return jnp.mean(x, axis=(1, 2), dtype=wide)

@@ -128,9 +128,8 @@ class Supernet(nn.Module):
       if options.remat == "cell":
         run = nn.remat(run)
       before_last, last = last, run(module, before_last, last)
-    wide = jnp.promote_types(last.dtype, jnp.float32)
     return heads.Classifier(self.plan.num_classes, name="classifier")(
-      heads.global_average(last.astype(wide))
+      heads.global_average(last)
     )
 
 

@@ -85,6 +85,7 @@ def evaluate_workload(config: configs.Config) -> Workload:
     found, dataset, problem.derived_net(found, genotype)
   )
   state = training_stage.init_state(training, base_key, found.info.image_shape)
+  state = training_stage.with_average(found.config.evaluate, state)
   state, train = stage.place(state, dataset.train, batch_size=batch_size)
   base_key = jax.device_put(base_key, state.step.sharding)
   function = functools.partial(train_steps.make_train_step(training), base_key)

@@ -195,7 +195,8 @@ def _restore(
   base_key = keys.base(found.config.seed, Stage.EVALUATE, 1)
 
   def init() -> TrainState:
-    return training.init_state(steps, base_key, dataset.image_shape)
+    state = training.init_state(steps, base_key, dataset.image_shape)
+    return training.with_average(found.config.evaluate, state)
 
   cpu = jax.sharding.SingleDeviceSharding(jax.devices("cpu")[0])
   target = jax.tree.map(
@@ -212,7 +213,7 @@ def _restore(
   state = restored.state
   trained = files.Trained(
     net=net,
-    variables={"params": state.params, "batch_stats": state.batch_stats},
+    variables=state.variables,
     genotype=genotype,
     plan=problem.evaluate_plan(found),
     settings=problem.derived_settings(found),

@@ -154,6 +154,7 @@ def _plan_evaluate(found: problem.Problem) -> dict[str, Any]:
     found, dataset, problem.derived_net(found, genotype)
   )
   state = training_stage.init_state(training, base_key, found.info.image_shape)
+  state = training_stage.with_average(found.config.evaluate, state)
   state, train = stage.place(state, dataset.train, batch_size=config.batch_size)
   batch = train.first()
   step = stage.compile_step(

@@ -48,6 +48,8 @@ def make(
     drop_path=config.drop_path,
     auxiliary_weight=config.auxiliary_weight,
     label_smoothing=config.label_smoothing,
+    ema_decay=config.ema_decay,
+    dtype=config.dtype,
     num_epochs=config.epochs,
     steps_per_epoch=steps_per_epoch,
   )
@@ -74,6 +76,15 @@ def init_state(
     sums=metrics.zero_sums(),
     best=jnp.zeros((), jnp.float32),
   )
+
+
+def with_average(
+  config: configs.EvaluateConfig, state: TrainState
+) -> TrainState:
+  """The state with a moving average that starts at it, if one is kept."""
+  if not config.ema_decay:
+    return state
+  return state._replace(average=jax.tree.map(jnp.copy, state.variables))
 
 
 def run(
@@ -113,6 +124,7 @@ def run(
   state = init_state(training, base_key, dataset.image_shape)
   if begin is not None:
     state = begin(state)
+  state = with_average(config, state)
   state, train, test = stage.place(
     state, dataset.train, dataset.test, batch_size=config.batch_size
   )
@@ -130,9 +142,7 @@ def run(
     state: TrainState, epoch: int
   ) -> tuple[TrainState, dict[str, Any]]:
     means = metrics.mean(state.sums)
-    measured = stage.measure(
-      functools.partial(evaluate, state.params, state.batch_stats), test
-    )
+    measured = stage.measure(functools.partial(evaluate, state.variables), test)
     best = np.float32(max(float(state.best), measured.accuracy))
     fresh = {"sums": metrics.zero_sums(), "best": best}
     record = {
@@ -217,8 +227,7 @@ def compile_programs(
   evaluate = stage.compile_step(
     f"test ({name})",
     train_steps.make_train_eval(training),
-    state.params,
-    state.batch_stats,
+    state.variables,
     batch,
     mask,
   )

@@ -40,6 +40,8 @@ class TrainState(NamedTuple):
     params_opt: state of the optimiser.
     sums: training metrics of the epoch under way.
     best: `[]` float32, the best test accuracy of any epoch so far.
+    average: moving average of `{"params", "batch_stats"}`; None where none is
+      kept.
   """
 
   step: Array
@@ -48,6 +50,14 @@ class TrainState(NamedTuple):
   params_opt: PyTree
   sums: MetricSums
   best: Array
+  average: PyTree = None
+
+  @property
+  def variables(self) -> PyTree:
+    """Weights and statistics to use the network with: the average, if any."""
+    if self.average is not None:
+      return self.average
+    return {"params": self.params, "batch_stats": self.batch_stats}
 
 
 class SelectionState(NamedTuple):

@@ -30,6 +30,8 @@ class Training(NamedTuple):
     drop_path: probability of dropping an edge in the last epoch.
     auxiliary_weight: weight of the auxiliary head's loss.
     label_smoothing: share of the target spread over all classes.
+    ema_decay: of the moving average of the weights; 0 for none.
+    dtype: of activations.
     num_epochs: of the training.
     steps_per_epoch: steps in an epoch.
   """
@@ -40,6 +42,8 @@ class Training(NamedTuple):
   drop_path: float
   auxiliary_weight: float
   label_smoothing: float
+  ema_decay: float
+  dtype: str
   num_epochs: int
   steps_per_epoch: int
 
@@ -61,7 +65,7 @@ def make_train_step(
     key = jax.random.fold_in(base_key, state.step)
     images = training.images.training(
       keys.key_for(key, Purpose.TRAIN_AUGMENT), batch["images"]
-    )
+    ).astype(training.dtype)
     drop_path = schedules.linear(
       state.step // training.steps_per_epoch,
       start=0.0,
@@ -97,27 +101,46 @@ def make_train_step(
     updates, params_opt = training.params_tx.update(
       grad, state.params_opt, state.params
     )
+    params = optax.apply_updates(state.params, updates)
     moved = state._replace(
       step=state.step + 1,
-      params=optax.apply_updates(state.params, updates),
+      params=params,
       batch_stats=stats,
       params_opt=params_opt,
       sums=batches.add_sums(state.sums, losses, logits, batch["labels"]),
+      average=_average(training, state, params, stats),
     )
     return moved, jnp.mean(losses)
 
   return train_step
 
 
+def _average(
+  training: Training, state: TrainState, params: PyTree, stats: PyTree
+) -> PyTree:
+  """The moving average after a step, None where none is kept.
+
+  Choice: its decay rises to the full one as (1 + step) / (10 + step), so that
+  a short training is not averaged with its beginning.
+  """
+  if state.average is None:
+    return None
+  step = state.step.astype(jnp.float32)
+  decay = jnp.minimum(training.ema_decay, (1 + step) / (10 + step))
+  return optax.incremental_update(
+    {"params": params, "batch_stats": stats}, state.average, 1 - decay
+  )
+
+
 def make_train_eval(training: Training) -> Callable[..., metrics.MetricSums]:
   """Sums of a derived network over a batch, as it will be used."""
 
   def evaluate(
-    params: PyTree, batch_stats: PyTree, batch: Batch, mask: Array
+    variables: PyTree, batch: Batch, mask: Array
   ) -> metrics.MetricSums:
     outputs: Any = training.net.apply(
-      {"params": params, "batch_stats": batch_stats},
-      training.images.plain(batch["images"]),
+      variables,
+      training.images.plain(batch["images"]).astype(training.dtype),
       train=False,
       rngs={"noise": jax.random.key(0)},
     )

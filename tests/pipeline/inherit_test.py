@@ -114,6 +114,4 @@ def measure_inherited(config, workdir, genotype):
   _, measure, _ = training.compile_programs(
     parts, base_key, state, train.first(), "inherited"
   )
-  return stage.measure(
-    functools.partial(measure, state.params, state.batch_stats), valid
-  )
+  return stage.measure(functools.partial(measure, state.variables), valid)

@@ -90,6 +90,6 @@ def test_a_training_lowers_the_loss_and_tests(batch, found, compile_cache):
   assert min(losses[-3:]) < 0.5 * losses[0]
   mask = jnp.ones(8)
   sums = jax.jit(train_steps.make_train_eval(training))(
-    state.params, state.batch_stats, batch, mask
+    state.variables, batch, mask
   )
   assert float(sums.count) == 8
