@@ -90,7 +90,13 @@ def claims_command(arguments: list[str]) -> None:
     "--source", default="cifar10", help="of the images, as data.source"
   )
   parser.add_argument(
-    "--seeds", type=int, nargs="+", default=[0, 1, 2], help="default 0 1 2"
+    "--seeds", type=int, nargs="+", help="default 0 1 2, with --quick 0"
+  )
+  parser.add_argument(
+    "--quick",
+    action="store_true",
+    help="one seed, few images and epochs: shows that everything runs, in "
+    "minutes; the figures mean little",
   )
   parser.add_argument(
     "--epochs", type=int, help="of each search, instead of the configs'"
@@ -101,7 +107,9 @@ def claims_command(arguments: list[str]) -> None:
     metavar="PATH",
     help="your table of NAS-Bench-201, for the claims about it",
   )
-  parser.add_argument("--workdir", default="runs/claims")
+  parser.add_argument(
+    "--workdir", help="default runs/claims, with --quick runs/claims-quick"
+  )
   options_lib.add_json(parser)
   options = parser.parse_args(arguments)
   start.prepare_jax()
@@ -111,9 +119,12 @@ def claims_command(arguments: list[str]) -> None:
     rows = claims.run(
       options.claims,
       source=options.source,
-      seeds=options.seeds,
-      workdir=pathlib.Path(options.workdir),
+      seeds=options.seeds or ([0] if options.quick else [0, 1, 2]),
+      workdir=pathlib.Path(
+        options.workdir or f"runs/claims{'-quick' if options.quick else ''}"
+      ),
       epochs=options.epochs,
+      quick=options.quick,
       table=options.table,
     )
     if options.json:

@@ -30,6 +30,12 @@ from jnas.pipeline import (
 from jnas.pipeline.verdicts import CLAIMS
 from jnas.training.metrics import MetricsFile
 
+# What a quick look at all claims takes: images, epochs of searches, epochs of
+# trainings. Every stage of every arm runs, and the figures mean little.
+_QUICK_IMAGES = 800
+_QUICK_EPOCHS = 5
+_QUICK_TRAININGS = 2
+
 
 def run(
   names: Sequence[str],
@@ -38,6 +44,7 @@ def run(
   seeds: Sequence[int],
   workdir: pathlib.Path,
   epochs: int | None,
+  quick: bool = False,
   table: str = "",
 ) -> list[dict[str, Any]]:
   """Runs the arms of claims, or continues, and judges them.
@@ -48,6 +55,7 @@ def run(
     seeds: each arm is run with each.
     workdir: holds a run folder for each arm and seed, and claims.json.
     epochs: of each search, instead of the configs'; None for theirs.
+    quick: whether to use few images and epochs, to see that everything runs.
     table: the user's table of NAS-Bench-201, for the claims that need it.
 
   Returns:
@@ -60,13 +68,22 @@ def run(
     stage.Stopped: if a signal asked to stop; the same command continues.
   """
   chosen = _choose(names, table)
+  if quick and epochs is None:
+    epochs = _QUICK_EPOCHS
   rows = []
   for name in chosen:
     claim = CLAIMS[name]
     found = {
       arm: [
         record(
-          _arm(arm, source, seed, epochs, table if claim.needs_table else ""),
+          _arm(
+            arm,
+            source,
+            seed=seed,
+            epochs=epochs,
+            quick=quick,
+            table=table if claim.needs_table else "",
+          ),
           workdir / f"{arm}-s{seed}",
           retrains=claim.retrains,
         )
@@ -162,7 +179,13 @@ def _choose(names: Sequence[str], table: str) -> list[str]:
 
 
 def _arm(
-  arm: str, source: str, seed: int, epochs: int | None, table: str
+  arm: str,
+  source: str,
+  *,
+  seed: int,
+  epochs: int | None,
+  quick: bool,
+  table: str,
 ) -> configs.Config:
   """The config of an arm, with what the command line says of all of them."""
   config = configs.load(f"claims/{arm}")
@@ -175,5 +198,11 @@ def _arm(
   if epochs is not None:
     config = dataclasses.replace(
       config, search=dataclasses.replace(config.search, epochs=epochs)
+    )
+  if quick:
+    config = dataclasses.replace(
+      config,
+      data=dataclasses.replace(config.data, limit=_QUICK_IMAGES),
+      evaluate=dataclasses.replace(config.evaluate, epochs=_QUICK_TRAININGS),
     )
   return configs.check(config)
