@@ -24,7 +24,7 @@ class Times(NamedTuple):
     saves = max(self.saves, 1)
     return (
       f"{self.saves} checkpoint{'s' * (self.saves != 1)} of "
-      f"{self.num_bytes / 1e6:.1f} MB saved, each in "
+      f"{self.num_bytes / 1e6:.3g} MB saved, each in "
       f"{self.write_s / saves:.2f} s, of which training waited "
       f"{self.wait_s / saves:.3f} s"
     )

@@ -161,7 +161,9 @@ def test_training_goes_on_while_a_checkpoint_is_written(tmp_path, monkeypatch):
   assert checkpoints.times.num_bytes == 4000
   assert 0 <= checkpoints.times.wait_s and 0 < checkpoints.times.write_s
   assert restored.seconds > 0
-  assert str(checkpoints.times).startswith("1 checkpoint of 0.0 MB saved, each")
+  assert str(checkpoints.times).startswith(
+    "1 checkpoint of 0.004 MB saved, each"
+  )
 
 
 def test_the_end_of_the_block_waits_for_the_last_checkpoint(
