@@ -10,7 +10,7 @@ Command: jnas search --config configs/entrannas_imagenet.py --workdir RUN
 Then: jnas transfer RUN --config configs/entrannas_imagenet.py
 --target 'madds<600M' --workdir TRAINED
 
-The images: `tfds build imagenet2012 --file_format=array_record`, or class
+The images: `jnas prepare imagenet2012 --from DIR --to DIR`, or class
 folders by --data.source folder:PATH with --data.limit an eighth of them.
 """
 

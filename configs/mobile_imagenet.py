@@ -10,7 +10,7 @@ The number of channels follows from the genotype: the largest with less than
 Command: jnas transfer GENOTYPE --config configs/mobile_imagenet.py
 --target 'madds<600M'
 
-The images: `tfds build imagenet2012 --file_format=array_record`, or class
+The images: `jnas prepare imagenet2012 --from DIR --to DIR`, or class
 folders by --data.source folder:PATH.
 """
 

@@ -250,7 +250,7 @@ def _many_sizes(name: str) -> ValueError:
   )
 
 
-def _import_tfds(name: str) -> ModuleType:
+def import_tfds(name: str) -> ModuleType:
   """TFDS and what it reads with, or one line that says how to get them."""
   for module in ("array_record", "tensorflow_datasets"):
     try:
@@ -265,7 +265,7 @@ def _import_tfds(name: str) -> ModuleType:
 
 def _open(tfds_name: str, name: str) -> Prepared:
   """Finds a prepared set and what in it is the image and the label."""
-  tfds = _import_tfds(name)
+  tfds = import_tfds(name)
   try:
     builder = tfds.builder(tfds_name)
   except (ValueError, AssertionError) as error:
@@ -273,11 +273,12 @@ def _open(tfds_name: str, name: str) -> Prepared:
     reason = str(error).strip().splitlines()[0]
     raise ValueError(f"TFDS cannot open {tfds_name!r}: {reason}") from error
   if not builder.is_prepared():
+    command = f"tfds build {tfds_name} --file_format=array_record"
+    if tfds_name == "imagenet2012":
+      command = f"jnas prepare {tfds_name} --from DIR --to DIR"
     raise FileNotFoundError(
       f"{tfds_name} is not prepared in {builder.data_dir}: pip install "
-      "'jnas[prepare]' and run: tfds build "
-      f"{tfds_name} --file_format=array_record; or use npz:PATH or "
-      "folder:PATH"
+      f"'jnas[prepare]' and run: {command}; or use npz:PATH or folder:PATH"
     )
   image_key, label_key = builder.info.supervised_keys or ("image", "label")
   features = builder.info.features
@@ -316,7 +317,7 @@ def _splits(stored: tuple[str, ...], name: str) -> dict[str, str]:
 
 def _encoded(prepared: Prepared, name: str, stored: str) -> Any:
   """A split's examples by their position, images as the bytes of a file."""
-  tfds = _import_tfds(name)
+  tfds = import_tfds(name)
   skip = {prepared.image_key: tfds.decode.SkipDecoding()}
   try:
     source = prepared.builder.as_data_source(stored, decoders=skip)
