@@ -25,7 +25,7 @@ class Times(NamedTuple):
     return (
       f"{self.saves} checkpoint{'s' * (self.saves != 1)} of "
       f"{self.num_bytes / 1e6:.3g} MB saved, each in "
-      f"{self.write_s / saves:.2f} s, of which training waited "
+      f"{self.write_s / saves:.2f} s beside the training, which waited "
       f"{self.wait_s / saves:.3f} s"
     )
 

@@ -7,6 +7,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import types
 import zipfile
 
 import numpy as np
@@ -23,14 +24,14 @@ SAMPLES = PROJECT.parent / "shared" / "data" / "imagenet_samples.zip"
 WNIDS = ("n01440764", "n02099712", "n15075141")  # labels 0, 208 and 999
 
 
-@pytest.fixture(autouse=True)
-def _packages():
+@pytest.fixture
+def packages() -> None:
   pytest.importorskip("array_record")
   pytest.importorskip("tensorflow_datasets")
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch) -> pathlib.Path:
+def here(packages, tmp_path, monkeypatch) -> pathlib.Path:
   """A folder with 5 training and 2 validation images of three classes."""
   monkeypatch.chdir(tmp_path)
   monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -297,9 +298,12 @@ def test_another_set_cannot_be_prepared(capfd):
 
 @pytest.mark.parametrize("module", ["array_record", "tensorflow_datasets"])
 def test_without_the_packages_the_line_names_the_extra(
-  here, monkeypatch, capfd, module
+  tmp_path, monkeypatch, capfd, module
 ):
-  monkeypatch.setitem(sys.modules, module, None)
+  monkeypatch.chdir(tmp_path)
+  for name in ("array_record", "tensorflow_datasets"):
+    there = types.ModuleType(name)
+    monkeypatch.setitem(sys.modules, name, None if name == module else there)
   line = refusal(capfd)
   assert f"jnas prepare needs {module}" in line
   assert "pip install 'jnas[prepare]'" in line
@@ -327,7 +331,9 @@ def test_a_full_disk_is_one_line_and_the_command_goes_on(small_disk, capfd):
   assert run()["train"] == 15
 
 
-def test_real_images_are_prepared_and_read(tmp_path, monkeypatch, capfd):
+def test_real_images_are_prepared_and_read(
+  packages, tmp_path, monkeypatch, capfd
+):
   if not SAMPLES.exists():
     pytest.skip(f"no {SAMPLES}")
   monkeypatch.chdir(tmp_path)
