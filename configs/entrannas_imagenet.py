@@ -4,13 +4,13 @@ Paper: EnTranNAS Table 7, 24.3 % top-1 and 7.2 % top-5 error, 5.5M parameters,
 637M multiply-adds.
 Differs from the paper: which images are searched on is not stated; here, as in
 PC-DARTS, 10 % fit the weights and 2.5 % the architecture (SPEC 7, U5), the
-head of a class-balanced order. No warm-up of the learning rate.
+head of a class-balanced order.
 
 Command: jnas search --config configs/entrannas_imagenet.py --workdir RUN
 Then: jnas transfer RUN --config configs/entrannas_imagenet.py
 --target 'madds<600M' --workdir TRAINED
 
-The images: `tfds build imagenet2012 --file_format=array_record`, or class
+The images: `jnas prepare imagenet2012 --from DIR --to DIR`, or class
 folders by --data.source folder:PATH with --data.limit an eighth of them.
 """
 

@@ -2,7 +2,7 @@
 
 Paper: DARTS, Sec. 3.3, less than 600M multiply-adds; recipe of EnTranNAS,
 Table 7: 24.8 % top-1 and 7.6 % top-5 error (4.9M, 562M) for its CIFAR-10 cell.
-Differs from the paper: no warm-up of the learning rate.
+The paper states no warm-up of the learning rate; evaluate.lr_warmup sets one.
 
 The number of channels follows from the genotype: the largest with less than
 600M multiply-adds. GENOTYPE is a run folder, a file or a published name:
@@ -10,7 +10,7 @@ The number of channels follows from the genotype: the largest with less than
 Command: jnas transfer GENOTYPE --config configs/mobile_imagenet.py
 --target 'madds<600M'
 
-The images: `tfds build imagenet2012 --file_format=array_record`, or class
+The images: `jnas prepare imagenet2012 --from DIR --to DIR`, or class
 folders by --data.source folder:PATH.
 """
 

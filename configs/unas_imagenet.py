@@ -3,14 +3,13 @@
 Paper: UNAS Table 2, 24.60 +- 0.06 % top-1 error, best 24.49; Table 6, 24.46 %
 top-1 and 7.44 % top-5 error, 5.07M parameters, 563M multiply-adds.
 Differs from the paper: 16 channels in the first cells of the supernet (D20);
-the learning rates are those of batch 192, not scaled with it; no warm-up of the
-learning rate in the evaluation.
+the learning rates of the search are those of batch 192, not scaled with it.
 
 Command: jnas search --config configs/unas_imagenet.py --workdir RUN
 Then: jnas transfer RUN --config configs/unas_imagenet.py
 --target 'madds<600M' --workdir TRAINED
 
-The images: `tfds build imagenet2012 --file_format=array_record`, or class
+The images: `jnas prepare imagenet2012 --from DIR --to DIR`, or class
 folders by --data.source folder:PATH.
 """
 
@@ -54,7 +53,9 @@ def get_config() -> config.Config:
       stem="imagenet",
       epochs=250,
       batch_size=1024,
-      lr=0.8,
+      lr=0.1,
+      lr_batch=128,
+      lr_warmup=5,
       weight_decay=3e-5,
       cutout=0,
       drop_path=0.0,

@@ -3,7 +3,8 @@
 Paper: UNAS Table 3, 24.7 % top-1 and 7.6 % top-5 error at 9.8 ms on a V100
 with batch 32; 5.97M parameters.
 Differs from the paper: the latency is that of the device where the table was
-built; the learning rates are those of batch 192, not scaled with it.
+built; the learning rates of the search are those of batch 192, not scaled with
+it.
 
 Build the table first: jnas latency build --config configs/unas_mbconv.py
 --out latency_mbconv.json
@@ -66,6 +67,7 @@ def get_config() -> config.Config:
       epochs=300,
       batch_size=512,
       lr=0.2,
+      lr_warmup=5,
       weight_decay=5e-5,
       cutout=0,
       drop_path=0.0,

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from jnas import machines
-from jnas.commands import lookups, measures, stages
+from jnas.commands import images, lookups, measures, stages
 
 EXIT_BAD_INPUT = 2
 EXIT_FAILED = 1
@@ -93,6 +93,7 @@ def _commands() -> dict[str, Callable[[list[str]], None]]:
     "transfer": stages.transfer_command,
     "export": stages.export_command,
     "report": stages.report_command,
+    "prepare": images.prepare_command,
     "plan": measures.plan_command,
     "bench": measures.bench_command,
     "analyze": measures.analyze_command,

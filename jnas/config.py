@@ -101,6 +101,10 @@ class SearchConfig:
     lr_decay: factor an epoch of the exponential schedule.
     lr_first_epoch: epoch of the schedule that epoch 0 runs at; 1 as in codes
       that step the schedule before they train.
+    lr_warmup: epochs in which the learning rate rises to the schedule's: to
+      1/n of it in the first of n, to 2/n in the second; 0 for none.
+    lr_batch: batch size that lr and lr_min are for; with another batch_size
+      they are scaled in proportion; 0 to take them as they are.
     momentum: of the weights' SGD.
     weight_decay: of the weights, added to their gradient.
     clip_norm: largest global norm of the weights' gradient.
@@ -137,6 +141,8 @@ class SearchConfig:
   schedule: Literal["cosine", "linear", "exponential"] = "cosine"
   lr_decay: float = 0.97
   lr_first_epoch: int = 0
+  lr_warmup: int = 0
+  lr_batch: int = 0
   momentum: float = 0.9
   weight_decay: float = 3e-4
   clip_norm: float = 5.0
@@ -270,6 +276,10 @@ class EvaluateConfig:
     lr_decay: factor an epoch of the exponential schedule.
     lr_first_epoch: epoch of the schedule that epoch 0 runs at; 1 as in codes
       that step the schedule before they train.
+    lr_warmup: epochs in which the learning rate rises to the schedule's: to
+      1/n of it in the first of n, to 2/n in the second; 0 for none.
+    lr_batch: batch size that lr and lr_min are for; with another batch_size
+      they are scaled in proportion; 0 to take them as they are.
     momentum: of SGD.
     weight_decay: added to the gradient.
     clip_norm: largest global norm of the gradient.
@@ -301,6 +311,8 @@ class EvaluateConfig:
   schedule: Literal["cosine", "linear", "exponential"] = "cosine"
   lr_decay: float = 0.97
   lr_first_epoch: int = 0
+  lr_warmup: int = 0
+  lr_batch: int = 0
   momentum: float = 0.9
   weight_decay: float = 3e-4
   clip_norm: float = 5.0
@@ -406,6 +418,8 @@ _AT_LEAST_0 = (
   "arch_clip_norm",
   "arch_warmup",
   "lr_first_epoch",
+  "lr_warmup",
+  "lr_batch",
   "auxiliary_weight",
   "tune_epochs",
   "max_unreadable",
@@ -447,9 +461,14 @@ def check(config: Config) -> Config:
     if field in _BELOW_1 and not 0 <= value < 1:
       raise ValueError(f"{name} is {value}; it must be in 0 <= x < 1")
   _check_progressive(config)
+  for name, part in (("search", config.search), ("evaluate", config.evaluate)):
+    if part.lr_warmup > part.epochs:
+      raise ValueError(
+        f"{name}.lr_warmup is {part.lr_warmup}; it must be 0 to {part.epochs}, "
+        f"{name}.epochs"
+      )
   for name, share in (
     ("search.arch_lr_share", config.search.arch_lr_share),
-    ("search.drop_skip_share", config.search.drop_skip_share),
     ("search.drop_skip_share", config.search.drop_skip_share),
     ("selection.lr_end_share", config.selection.lr_end_share),
   ):

@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import time
@@ -194,7 +195,7 @@ def test_slurm_asks_for_the_signal_and_the_requeue_it_counts_on():
   assert text.index(asked[-1]) < text.index("\nset ")
 
 
-def test_sky_task_continues_in_the_bucket():
+def test_sky_task_continues_in_the_bucket(here):
   path = LAUNCH / "sky.yaml"
   task = yaml.safe_load(path.read_text())
   assert "# Command: sky " in path.read_text()
@@ -202,10 +203,26 @@ def test_sky_task_continues_in_the_bucket():
   (mount,) = task["file_mounts"]
   assert f'--workdir "{mount}/' in task["run"]
   assert task["resources"]["use_spot"]
-  shell = subprocess.run(
-    ["bash", "-n"], input=task["setup"] + task["run"], text=True
+  assert "# To see what would be started: sky launch --dryrun " in (
+    path.read_text()
   )
+  shell = subprocess.run(["bash", "-n"], input=task["setup"], text=True)
   assert shell.returncode == 0
+  # What the machine runs, with a program in the place of jnas.
+  (here / "jnas").mkdir()
+  shutil.copytree(here / "bin", here / "jnas" / "bin")
+  settings = {"HOME": str(here), "CONFIG": "smoke", "SEED": "3"}
+  done = subprocess.run(
+    ["bash", "-c", task["run"].replace(f'"{mount}/', f'"{here}/')],
+    env={**os.environ, **settings},
+    cwd=here,
+    capture_output=True,
+    text=True,
+  )
+  assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
+  assert started() == [
+    f"run --config smoke --seed 3 --workdir {here}/smoke-s3 gpu="
+  ]
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ def plan_command(arguments: list[str]) -> None:
 
 
 def bench_command(arguments: list[str]) -> None:
-  """Step time, compile time and memory; estimators; loader of images."""
+  """Step time, compile time, memory; estimators; images; more devices."""
   parser = options_lib.config_parser(
     "bench", bench_command.__doc__, workdir=False
   )
@@ -46,7 +46,8 @@ def bench_command(arguments: list[str]) -> None:
     "changes a field and the environment, 'base' nothing",
   )
   parser.add_argument(
-    "what", choices=("step", "select", "evaluate", "estimators", "data")
+    "what",
+    choices=("step", "select", "evaluate", "estimators", "data", "scaling"),
   )
   parser.add_argument(
     "--repeats", type=int, default=5, help="timed runs (default 5)"
@@ -60,6 +61,19 @@ def bench_command(arguments: list[str]) -> None:
   parser.add_argument(
     "--out", default=".", help="folder for the figure of `estimators`"
   )
+  parser.add_argument(
+    "--workload",
+    choices=("step", "evaluate"),
+    default="step",
+    help="what `scaling` is of: the search's steps (default) or the training's",
+  )
+  parser.add_argument(
+    "--step-seconds",
+    type=float,
+    metavar="S",
+    help="that `scaling` counts with: of both steps on one device of the kind "
+    "that you plan with; default: timed here",
+  )
   options_lib.add_json(parser)
   options, config = options_lib.read_config(parser, arguments)
   if options.repeats < 1:
@@ -67,6 +81,9 @@ def bench_command(arguments: list[str]) -> None:
   start.prepare_jax(options)
   if options.what == "estimators":
     _bench_estimators(options, config)
+    return
+  if options.what == "scaling":
+    _bench_scaling(options, config)
     return
   from jnas.pipeline import bench, bench_select, compare, loading
 
@@ -102,6 +119,18 @@ def bench_command(arguments: list[str]) -> None:
   else:
     for name, value in result.items():
       print(f"{name:20s} {_pretty(name, value)}")
+
+
+def _bench_scaling(options: argparse.Namespace, config: configs.Config) -> None:
+  from jnas.pipeline import scaling
+
+  result = scaling.run(
+    config,
+    workload=options.workload,
+    step_seconds=options.step_seconds,
+    repeats=options.repeats,
+  )
+  print(json.dumps(result) if options.json else scaling.describe(result))
 
 
 def _bench_estimators(

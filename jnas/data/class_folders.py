@@ -71,12 +71,12 @@ def find(root: pathlib.Path, name: str) -> Found:
   """
   roots = _split_roots(root, name)
   if not roots:
-    class_names, files = _class_files(root, name)
+    class_names, files = class_files(root, name)
     note = (
       f"test split: every {_TEST_EVERY}th image of each class, held out by jnas"
     )
     return Found(_cut_test_split(files, name), class_names, note)
-  found = {split: _class_files(path, name) for split, path in roots.items()}
+  found = {split: class_files(path, name) for split, path in roots.items()}
   class_names, _ = found["train"]
   for split, (names, _) in found.items():
     if names != class_names:
@@ -111,10 +111,19 @@ def _split_roots(root: pathlib.Path, name: str) -> dict[str, pathlib.Path]:
   return roots
 
 
-def _class_files(
-  root: pathlib.Path, name: str
-) -> tuple[tuple[str, ...], Files]:
-  """The class folders of one split and the images in them."""
+def class_files(root: pathlib.Path, name: str) -> tuple[tuple[str, ...], Files]:
+  """The class folders of one split and the images in them.
+
+  Args:
+    root: an existing folder.
+    name: of the dataset, for messages.
+
+  Returns:
+    The names of the classes, sorted, and the files in sorted order.
+
+  Raises:
+    ValueError: there are fewer than two classes, or one without an image.
+  """
   folders = _folders(root)
   if len(folders) < 2:
     count = "one class folder" if folders else "no class folders"
@@ -142,6 +151,17 @@ def _folders(root: pathlib.Path) -> list[pathlib.Path]:
     path
     for path in root.iterdir()
     if path.is_dir() and not path.name.startswith(".")
+  )
+
+
+def images_in(folder: pathlib.Path) -> list[pathlib.Path]:
+  """The images directly in a folder, sorted."""
+  return sorted(
+    path
+    for path in folder.iterdir()
+    if path.name.lower().endswith(EXTENSIONS)
+    and not path.name.startswith(".")
+    and path.is_file()
   )
 
 

@@ -32,8 +32,14 @@ class Faults:
   In several processes each counts those of its own share of the batches.
   """
 
-  def __init__(self, limit: int, tell: Callable[[str], None]) -> None:
-    """How many there may be, and what is called with a line for each."""
+  def __init__(
+    self,
+    limit: int,
+    tell: Callable[[str], None],
+    setting: str = "data.max_unreadable",
+  ) -> None:
+    """How many there may be, by which setting, and whom to tell of each."""
+    self._setting = setting
     self._limit = limit
     self._tell = tell
     self._names: set[str] = set()
@@ -61,7 +67,7 @@ class Faults:
       line = f"image {name!r} is damaged or unreadable: {reason}"
       if self.count > self._limit:
         self._too_many = (
-          f"{self.count} images cannot be read, and data.max_unreadable is "
+          f"{self.count} images cannot be read, and {self._setting} is "
           f"{self._limit}; the last one: {line}"
         )
         raise UnreadableError(self._too_many)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jnas.data import base, checks, reduce, tfds_labels
+from jnas.data import base, checks, reduce, tfds_labels, tfds_shards
 
 
 class Published(NamedTuple):
@@ -95,7 +95,8 @@ def load(
     The dataset, with the statistics of the training images taken.
 
   Raises:
-    FileNotFoundError: the set is not prepared.
+    FileNotFoundError: the set is not prepared, or has lost files.
+    OSError: one of its files is damaged.
     ValueError: TFDS is not installed, does not know the name, or the set is
       not one of labelled images.
   """
@@ -249,7 +250,7 @@ def _many_sizes(name: str) -> ValueError:
   )
 
 
-def _import_tfds(name: str) -> ModuleType:
+def import_tfds(name: str) -> ModuleType:
   """TFDS and what it reads with, or one line that says how to get them."""
   for module in ("array_record", "tensorflow_datasets"):
     try:
@@ -264,7 +265,7 @@ def _import_tfds(name: str) -> ModuleType:
 
 def _open(tfds_name: str, name: str) -> Prepared:
   """Finds a prepared set and what in it is the image and the label."""
-  tfds = _import_tfds(name)
+  tfds = import_tfds(name)
   try:
     builder = tfds.builder(tfds_name)
   except (ValueError, AssertionError) as error:
@@ -272,11 +273,12 @@ def _open(tfds_name: str, name: str) -> Prepared:
     reason = str(error).strip().splitlines()[0]
     raise ValueError(f"TFDS cannot open {tfds_name!r}: {reason}") from error
   if not builder.is_prepared():
+    command = f"tfds build {tfds_name} --file_format=array_record"
+    if tfds_name == "imagenet2012":
+      command = f"jnas prepare {tfds_name} --from DIR --to DIR"
     raise FileNotFoundError(
       f"{tfds_name} is not prepared in {builder.data_dir}: pip install "
-      "'jnas[prepare]' and run: tfds build "
-      f"{tfds_name} --file_format=array_record; or use npz:PATH or "
-      "folder:PATH"
+      f"'jnas[prepare]' and run: {command}; or use npz:PATH or folder:PATH"
     )
   image_key, label_key = builder.info.supervised_keys or ("image", "label")
   features = builder.info.features
@@ -287,9 +289,16 @@ def _open(tfds_name: str, name: str) -> Prepared:
   ):
     found = " ".join(str(features).split())
     raise ValueError(f"{name} is not a set of labelled images: {found}")
-  return Prepared(
-    builder, image_key, label_key, _splits(tuple(builder.info.splits), name)
+  splits = _splits(tuple(builder.info.splits), name)
+  tfds_shards.check(
+    (
+      path
+      for split in splits.values()
+      for path in builder.info.splits[split].filepaths
+    ),
+    name,
   )
+  return Prepared(builder, image_key, label_key, splits)
 
 
 def _splits(stored: tuple[str, ...], name: str) -> dict[str, str]:
@@ -308,10 +317,11 @@ def _splits(stored: tuple[str, ...], name: str) -> dict[str, str]:
 
 def _encoded(prepared: Prepared, name: str, stored: str) -> Any:
   """A split's examples by their position, images as the bytes of a file."""
-  tfds = _import_tfds(name)
+  tfds = import_tfds(name)
   skip = {prepared.image_key: tfds.decode.SkipDecoding()}
   try:
-    return prepared.builder.as_data_source(stored, decoders=skip)
+    source = prepared.builder.as_data_source(stored, decoders=skip)
+    return tfds_shards.Examples(source, f"{name}: {stored}")
   except NotImplementedError as error:
     raise ValueError(
       f"{name} is prepared in {prepared.builder.data_dir}, but not for "
@@ -330,7 +340,9 @@ def _read_split(
   stored = prepared.splits[split]
   image_key, label_key = prepared.image_key, prepared.label_key
   encoded = _encoded(prepared, name, stored)
-  examples = prepared.builder.as_data_source(stored)
+  examples = tfds_shards.Examples(
+    prepared.builder.as_data_source(stored), f"{name}: {stored}"
+  )
   labels = np.array([example[label_key] for example in encoded], np.int32)
   option = "limit" if split == "train" else f"{split} limit"
   index = reduce.balanced_head(labels, limit, f"{name}: {option}")

@@ -32,6 +32,7 @@ class Card(NamedTuple):
     differences: of each file's logits from jnas's own, the largest over the
       logits' scale.
     num_images: images that they were compared on.
+    best: whether the weights are those of the best epoch, not of the last.
   """
 
   facts: source.Facts
@@ -45,6 +46,7 @@ class Card(NamedTuple):
   files: Sequence[tuple[str, str]]
   differences: Mapping[str, float]
   num_images: int
+  best: bool = False
 
 
 def render(card: Card) -> str:
@@ -70,7 +72,7 @@ def _numbers(card: Card) -> str:
     (
       "test accuracy, best epoch",
       f"{summary['best_test_accuracy']:.2%} (picked on the test split, so "
-      "flattering; these are not its weights)",
+      f"flattering; these are {'' if card.best else 'not '}its weights)",
     ),
     ("train accuracy, last epoch", f"{summary['train_accuracy']:.2%}"),
     ("parameters", f"{summary['params']:,}"),

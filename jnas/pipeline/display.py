@@ -27,9 +27,10 @@ class Progress:
     self._began: tuple[float, int] | None = None
     self._last_line = time.monotonic()
 
-  def update(self, step: int, loss: float) -> None:
+  def update(self, step: int, loss: float | None = None) -> None:
     """Shows that `step` steps are done."""
-    self._bar.update(self._task, completed=step, loss=f"loss {loss:.3f}")
+    said = "" if loss is None else f"loss {loss:.3f}"
+    self._bar.update(self._task, completed=step, loss=said)
     now = time.monotonic()
     if self._began is None:
       self._began = (now, step)
@@ -38,8 +39,8 @@ class Progress:
     began, first = self._began
     left = (now - began) / max(step - first, 1) * (self._total - step)
     CONSOLE.print(
-      f"{self._title}: step {step} of {self._total}, loss {loss:.3f}, "
-      f"{_duration(left)} left"
+      f"{self._title}: step {step} of {self._total}, "
+      f"{said and f'{said}, '}{_duration(left)} left"
     )
     self._last_line = now
 

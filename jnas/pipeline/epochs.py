@@ -37,6 +37,8 @@ class Epochs(Generic[State]):
     finish: `(state, epoch) -> (state, record)`: what the record of an epoch
       says, and the state that the next one begins with.
     line: what people see of a record.
+    score: the field of a record by which the best checkpoint is kept; "" to
+      keep the newest ones only.
   """
 
   title: str
@@ -47,6 +49,7 @@ class Epochs(Generic[State]):
   advance: Callable[[State, Any], tuple[State, Array]]
   finish: Callable[[State, int], tuple[State, dict[str, Any]]]
   line: Callable[[dict[str, Any]], str]
+  score: str = ""
 
   @property
   def num_steps(self) -> int:
@@ -61,6 +64,12 @@ def open_checkpoints(
   return checkpoint.Checkpoints(
     path / "checkpoints", config_hash=config_hash, keep=KEPT_CHECKPOINTS
   )
+
+
+def tell_times(title: str, checkpoints: checkpoint.Checkpoints) -> None:
+  """Says what saving has taken, if anything was saved."""
+  if checkpoints.times.saves:
+    display.say(f"{title}: {checkpoints.times}")
 
 
 def run(
@@ -94,7 +103,9 @@ def run(
   """
   file = metrics.MetricsFile(path / "metrics.jsonl")
   with contextlib.ExitStack() as stack:
-    checkpoints = stack.enter_context(open_checkpoints(path, config_hash))
+    checkpoints = open_checkpoints(path, config_hash)
+    stack.callback(tell_times, epochs.title, checkpoints)
+    stack.enter_context(checkpoints)
     restored = checkpoints.restore(state)
     first_step, seconds = 0, 0.0
     if restored is None:
@@ -105,7 +116,8 @@ def run(
       seconds = restored.meta["seconds"]
       file.truncate_after(first_step)
       display.say(
-        f"{epochs.title}: going on from step {first_step} of {epochs.num_steps}"
+        f"{epochs.title}: going on from step {first_step} of "
+        f"{epochs.num_steps}, read in {restored.seconds:.2f} s"
       )
     clock = stage.Clock(seconds)
     saver = stage.Saver(checkpoints, stop, seconds=checkpoint_seconds)
@@ -148,7 +160,12 @@ def run(
         f"{epochs.title}: epoch {epoch + 1} of {epochs.num_epochs}, "
         f"{epochs.line(record)}"
       )
-      saver.save(end, state, {"seconds": clock.seconds})
+      saver.save(
+        end,
+        state,
+        {"seconds": clock.seconds},
+        score=record.get(epochs.score),
+      )
   last = processes.from_first(
     lambda: [item for item in file.read() if item["kind"] == "epoch"][-1]
   )

@@ -50,8 +50,14 @@ def parse(arguments: list[str]) -> argparse.Namespace:
   parser.add_argument(
     "--network",
     default="searched",
-    help="searched (default), or random_0 and so on for a baseline; the "
-    "weights are those of the last epoch",
+    help="searched (default), or random_0 and so on for a baseline",
+  )
+  parser.add_argument(
+    "--weights",
+    choices=("last", "best"),
+    default="last",
+    help="of the last epoch (default), or of the one with the best test "
+    "accuracy, which is then no longer a fair measure",
   )
   parser.add_argument(
     "--formats",
@@ -84,12 +90,25 @@ def run(options: argparse.Namespace) -> pathlib.Path:
   default = workdir / "export"
   if options.network != "searched":
     default = default / options.network
+  best = options.weights == "best"
+  if best:
+    default = default / "best"
   out = pathlib.Path(options.out) if options.out else default
   checkpoint.check_writable(out)
   found = problem.prepare(config)
   dataset = problem.load_data(found)
   name = options.network.replace("_", " ")
-  trained, versions = _restore(found, dataset, run_folder, path, genotype, name)
+  if best:
+    name += ", best epoch,"
+  trained, versions = _restore(
+    found,
+    dataset,
+    run_folder,
+    path,
+    genotype,
+    name,
+    best=best,
+  )
   if "python" in formats:  # refuses what it cannot write
     source.render(genotype, trained.plan, trained.settings, trained.facts)
   out.mkdir(parents=True, exist_ok=True)
@@ -117,6 +136,7 @@ def run(options: argparse.Namespace) -> pathlib.Path:
       files=[(files.FORMATS[f].file, files.FORMATS[f].what) for f in formats],
       differences=differences,
       num_images=len(images),
+      best=best,
     ),
   )
   _check(differences, out)
@@ -188,8 +208,10 @@ def _restore(
   path: pathlib.Path,
   genotype: Genotype,
   name: str,
+  *,
+  best: bool,
 ) -> tuple[files.Trained, dict[str, str]]:
-  """The network with the weights of its last checkpoint, and its versions."""
+  """The network with the weights of a checkpoint, and its versions."""
   net = problem.derived_net(found, genotype)
   steps = training.make(found, dataset, net)
   base_key = keys.base(found.config.seed, Stage.EVALUATE, 1)
@@ -204,7 +226,7 @@ def _restore(
     jax.eval_shape(init),
   )
   with epochs.open_checkpoints(path, run_folder.hash) as checkpoints:
-    restored = checkpoints.restore(target)
+    restored = checkpoints.restore(target, best=best)
   if restored is None:
     raise FileNotFoundError(
       f"no checkpoint in {str(path / 'checkpoints')!r}: it holds the weights "

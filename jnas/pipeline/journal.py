@@ -101,9 +101,9 @@ def open_journal(
   """
   file = metrics.MetricsFile(path / "metrics.jsonl")
   with contextlib.ExitStack() as stack:
-    checkpoints = stack.enter_context(
-      epochs.open_checkpoints(path, config_hash)
-    )
+    checkpoints = epochs.open_checkpoints(path, config_hash)
+    stack.callback(epochs.tell_times, title, checkpoints)
+    stack.enter_context(checkpoints)
     found = checkpoints.restore(target)
     count, seconds = 0, 0.0
     if found is None:
@@ -112,7 +112,10 @@ def open_journal(
     else:
       count, seconds = found.step, found.meta["seconds"]
       file.truncate_after(count)
-      display.say(f"{title}: going on from step {count} of {num_events}")
+      display.say(
+        f"{title}: going on from step {count} of {num_events}, read in "
+        f"{found.seconds:.2f} s"
+      )
     yield Journal(
       file,
       stage.Saver(checkpoints, stop, seconds=checkpoint_seconds),

@@ -173,25 +173,41 @@ class Saver:
     self._last = time.monotonic()
     self._ballot = processes.Ballot()
 
-  def save(self, step: int, state: Any, meta: Mapping[str, Any]) -> None:
+  def save(
+    self,
+    step: int,
+    state: Any,
+    meta: Mapping[str, Any],
+    *,
+    score: float | None = None,
+  ) -> None:
     """Saves now; raises `Stopped` if asked to stop."""
-    self._save(step, state, meta, stop=self._stop.requested)
+    self._save(step, state, meta, score=score, stop=self._stop.requested)
 
   def after_step(self, step: int, state: Any, meta: Mapping[str, Any]) -> None:
     """Saves if it is time or if asked to stop, and raises `Stopped` then."""
     late = time.monotonic() - self._last >= self._seconds
+    # A save that failed is not found out only when the next one is due.
+    late = late or self._checkpoints.failed()
     stop, save = self._ballot.cast(
       self._stop.wanted, late and processes.is_first()
     )
     if stop or save:
-      self._save(step, state, meta, stop=stop)
+      self._save(step, state, meta, score=None, stop=stop)
 
   def _save(
-    self, step: int, state: Any, meta: Mapping[str, Any], *, stop: bool
+    self,
+    step: int,
+    state: Any,
+    meta: Mapping[str, Any],
+    *,
+    score: float | None,
+    stop: bool,
   ) -> None:
-    self._checkpoints.save(step, state, meta)
+    self._checkpoints.save(step, state, meta, score=score)
     self._last = time.monotonic()
     if stop:
+      self._checkpoints.wait()
       raise Stopped(preemption.stopped_line(step))
 
 

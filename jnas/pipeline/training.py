@@ -165,6 +165,7 @@ def run(
     advance=train_step,
     finish=finish,
     line=functools.partial(_line, split=split),
+    score=f"{split}_accuracy",
   )
   state, last, seconds = epochs.run(
     course,

@@ -63,6 +63,7 @@ def settings_of(
     epochs=max(num_epochs, 1),
     lr=lr,
     lr_min=lr * selection.lr_end_share,
+    lr_warmup=0,
     schedule="cosine",
     # The architecture's rate stays where its schedule ended.
     arch_lr=search.arch_lr * search.arch_lr_share,

@@ -2,50 +2,37 @@
 
 A checkpoint holds one pytree of arrays and one JSON header with the step, the
 config's hash, versions, the caller's `meta`, and name, type, shape and checksum
-of every leaf. Orbax commits a step whole or not at all and keeps the newest
-ones; it does not notice a flipped byte in array data, so each leaf is checked
-here when it is read.
+of every leaf. The newest ones are kept, and the best one if they have scores.
 
-The leaves travel as one array of bytes (`packing.py`). A search state has
-thousands of small ones and Orbax spends milliseconds on each: 4,000 leaves of
-8 MB in all took 10 s to save one by one. 2,000 leaves of 8 MB take 0.3 s this
-way, little enough to save in the foreground, where a failure is simple.
+The state is copied when it is saved and written while training goes on: by one
+thread, in the order of the saves, each of which waits for the one before. So
+what is on disk is never more than one save behind, and whole.
 """
 
-import errno
 import importlib.metadata
 import itertools
-import json
 import logging
+import math
 import os
 import pathlib
-import re
-import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-import orbax.checkpoint as ocp
 
-from jnas.training import packing, processes
+from jnas.training import background, checkpoint_files, packing, processes
 from jnas.types import PyTree
 
 _FORMAT = 1
 _PACKAGES = ("jnas", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
-# What Orbax raises on a damaged checkpoint, found by flipping, cutting and
-# removing bytes and files throughout: it parses JSON, passes on what
-# TensorStore says (ValueError), and trips over fields missing or odd.
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
+SaveError = checkpoint_files.SaveError
 
 
 class CheckpointError(RuntimeError):
   """There are checkpoints, and none of them can be read."""
-
-
-class SaveError(OSError):
-  """A checkpoint could not be written; `errno` says why where it is known."""
 
 
 class Restored(NamedTuple):
@@ -56,12 +43,14 @@ class Restored(NamedTuple):
     state: a pytree of the target's structure, bit for bit as saved.
     meta: the dictionary given to `save`.
     versions: package versions it was saved with.
+    seconds: that reading it took.
   """
 
   step: int
   state: PyTree
   meta: dict[str, Any]
   versions: dict[str, str]
+  seconds: float
 
 
 class Checkpoints:
@@ -80,93 +69,187 @@ class Checkpoints:
     if keep < 1:
       raise ValueError(f"keep is {keep}; at least 1 checkpoint must be kept")
     self._folder = pathlib.Path(folder).absolute()
+    self._files = checkpoint_files.Files(self._folder)
     self._config_hash = config_hash
     self._keep = keep
-    self._manager: ocp.CheckpointManager | None = None
     self._damaged: list[int] = []
     self._current: int | None = None  # the step last saved or restored
+    self._best: tuple[float, int] | None = None  # score and step
+    self._best_is_known = False
+    self._writer = background.Background()
+    self._written = background.Times()
+    self._waited_s = 0.0
     # Trouble reaches the user as one line from here, not as Orbax's log.
     logging.getLogger("absl").addFilter(_is_not_orbax)
 
   def __enter__(self) -> "Checkpoints":
     return self
 
-  def __exit__(self, *_: object) -> None:
-    self.close()
+  def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    try:
+      if kind is None:
+        self.wait()
+    finally:
+      self.close()
 
   def close(self) -> None:
-    """Gives up threads and files."""
-    if self._manager is not None:
-      self._manager.close()
-      self._manager = None
+    """Finishes the last save, and gives up threads and files.
+
+    Unlike `wait` it raises nothing, but tells of a save that failed: it is for
+    the end of a run that has failed already, in one process perhaps.
+    """
+    if error := self._writer.close():
+      _tell(f"jnas: error: {error}")
+    self._files.close()
+
+  @property
+  def times(self) -> background.Times:
+    """What saving has taken so far."""
+    return self._written._replace(wait_s=self._waited_s)
 
   def latest_step(self) -> int | None:
     """The newest committed step, whole or damaged; None if there is none."""
-    return max(self._steps(), default=None)
+    self._writer.settle()
+    return max(self._files.steps(), default=None)
 
-  def save(self, step: int, state: PyTree, meta: Mapping[str, Any]) -> None:
-    """Saves a state; it is on disk when this returns.
+  def save(
+    self,
+    step: int,
+    state: PyTree,
+    meta: Mapping[str, Any],
+    *,
+    score: float | None = None,
+  ) -> None:
+    """Saves a state, which may be donated when this returns.
 
-    Saving again the step just saved or restored does nothing: a step names one
-    state.
+    It is on disk when `wait` or the next `save` returns; until then a kill
+    leaves the checkpoints before it. Saving again the step just saved or
+    restored does nothing: a step names one state.
 
     Args:
       step: at least 0, larger than every step saved before.
       state: a pytree of jax arrays of any structure and type, typed random
         keys excepted: store their `jax.random.key_data`.
       meta: what else resuming needs, as JSON values.
+      score: of the state; the checkpoint with the highest, of equal ones the
+        first, is kept beside the newest ones.
 
     Raises:
-      SaveError: the checkpoint could not be written, as on a full disk; those
-        that were there are intact.
+      SaveError: the save before could not be written, as on a full disk;
+        checkpoints that were there are intact.
     """
     step = int(step)
     if step == self._current:
       return
-    processes.from_first(lambda: self._save(step, state, meta))
+    began = time.monotonic()
+    self._in_first(lambda: self._begin(step, state, meta, score))
     self._current = step
+    self._waited_s += time.monotonic() - began
 
-  def _save(self, step: int, state: PyTree, meta: Mapping[str, Any]) -> None:
-    newest = max(set(self._steps()) - set(self._damaged), default=-1)
+  def wait(self) -> None:
+    """Waits until all that was saved is on disk.
+
+    Raises:
+      SaveError: as for `save`.
+    """
+    self._in_first(self._writer.finish)
+
+  def failed(self) -> bool:
+    """Whether a save is known to have failed: `save` and `wait` say why."""
+    return self._writer.failed()
+
+  def _in_first(self, function: Any) -> None:
+    try:
+      processes.from_first(function)
+    except Exception:
+      self._current = None  # what it names is not on disk
+      raise
+
+  def _begin(
+    self,
+    step: int,
+    state: PyTree,
+    meta: Mapping[str, Any],
+    score: float | None,
+  ) -> None:
+    self._writer.finish()
+    newest = max(set(self._files.steps()) - set(self._damaged), default=-1)
     if step <= newest:
       raise ValueError(
         f"step {step} is not after step {newest} in {self._folder}: restore "
         "that one first, or remove the folder to start again"
       )
-    content, table = packing.pack(state)
-    header = packing.seal(
-      {
-        "format": _FORMAT,
-        "step": step,
-        "config_hash": self._config_hash,
-        "versions": versions(),
-        "meta": dict(meta),
-        "leaves": table,
-      }
-    )
-    try:
-      self._write(step, content, header)
-    except (OSError, ValueError, RuntimeError) as error:
-      num_bytes = content.nbytes + len(json.dumps(header))
-      raise self._save_error(step, num_bytes, error) from error
+    kinds, content = packing.collect(state)
+    header = {
+      "format": _FORMAT,
+      "step": step,
+      "config_hash": self._config_hash,
+      "versions": versions(),
+      "meta": dict(meta),
+      "score": score if score is not None and math.isfinite(score) else None,
+    }
+    self._writer.start(self._write, step, kinds, content, header)
 
-  def restore(self, target: PyTree) -> Restored | None:
+  def _write(
+    self,
+    step: int,
+    kinds: list[packing.Kind],
+    content: np.ndarray,
+    header: dict[str, Any],
+  ) -> None:
+    """In the thread: the checksums, the files, and an end to old ones."""
+    began = time.monotonic()
+    if not self._best_is_known:
+      for old in sorted(set(self._files.steps()) - set(self._damaged)):
+        self._compare(old, self._score(old))
+      self._best_is_known = True
+    header["leaves"] = packing.table(kinds, content)
+    while self._damaged:
+      self._files.delete(self._damaged[-1])
+      self._damaged.pop()
+    self._files.write(step, content, header)
+    self._compare(step, header["score"])
+    steps = sorted(self._files.steps())
+    for old in steps[: -self._keep]:
+      if self._best is None or old != self._best[1]:
+        self._files.delete(old)
+    self._written = background.Times(
+      saves=self._written.saves + 1,
+      num_bytes=content.nbytes,
+      write_s=self._written.write_s + time.monotonic() - began,
+    )
+
+  def _compare(self, step: int, score: float | None) -> None:
+    if score is not None and (self._best is None or score > self._best[0]):
+      self._best = score, step
+
+  def _score(self, step: int) -> float | None:
+    try:
+      return self._files.read_header(step).get("score")
+    except packing.DamagedError:
+      return None
+
+  def restore(self, target: PyTree, *, best: bool = False) -> Restored | None:
     """Reads the newest checkpoint that is whole; None where there is none.
 
     The leaves are placed as the target says, on any number of devices.
 
     Args:
       target: a pytree of `jax.ShapeDtypeStruct` with shardings, or of arrays.
+      best: whether to read the one of the highest score instead, where one
+        has a score. A run does not go on from it.
 
     Raises:
       ValueError: the checkpoint is of another config, or of another state.
       CheckpointError: there are checkpoints and none is whole.
     """
+    self.wait()
+    began = time.monotonic()
     wanted = packing.kinds(target)
     leaves: list[np.ndarray] = []
 
     def read() -> dict[str, Any] | None:
-      header, found = self._read_newest(wanted)
+      header, found = self._read_newest(wanted, best=best)
       leaves.extend(found)
       return header
 
@@ -177,12 +260,18 @@ class Checkpoints:
       leaves = _from_first(leaves, header["leaves"])
     self._current = header["step"]
     state = packing.place(leaves, target)
-    return Restored(header["step"], state, header["meta"], header["versions"])
+    return Restored(
+      header["step"],
+      state,
+      header["meta"],
+      header["versions"],
+      time.monotonic() - began,
+    )
 
   def _read_newest(
-    self, wanted: list[packing.Kind]
+    self, wanted: list[packing.Kind], *, best: bool
   ) -> tuple[dict[str, Any] | None, list[np.ndarray]]:
-    """Header and leaves of the newest step that is whole."""
+    """Header and leaves of the newest step that is whole, or of the best."""
     # Which state a resumed run starts from:
     # 1. A step that was not committed (the process died while saving it) does
     #    not exist.
@@ -197,11 +286,16 @@ class Checkpoints:
     # 7. No step at all means a new run; none but damaged ones, an error.
     self._damaged = []
     reasons = []
-    for step in sorted(self._steps(), reverse=True):
+    steps = sorted(self._files.steps(), reverse=True)
+    if best:
+      scores = [(self._score(step), step) for step in steps]
+      rated = [(-score, step) for score, step in scores if score is not None]
+      steps = [step for _, step in sorted(rated)] or steps
+    for step in steps:
       try:
-        header = self._read_header(step)
+        header = self._files.read_header(step)
         self._check_header(step, header, wanted)
-        leaves = self._read_leaves(step, header["leaves"])
+        leaves = self._files.read_leaves(step, header["leaves"])
       except packing.DamagedError as error:
         self._damaged.append(step)
         reasons.append(f"step {step} ({error})")
@@ -218,90 +312,6 @@ class Checkpoints:
         "remove that folder to start this stage again"
       )
     return None, []
-
-  def _steps(self) -> list[int]:
-    """Committed steps: Orbax names a folder so once it is complete."""
-    if not self._folder.is_dir():
-      return []
-    names = [path.name for path in self._folder.iterdir() if path.is_dir()]
-    return [int(name) for name in names if re.fullmatch("0|[1-9][0-9]*", name)]
-
-  def _write(
-    self, step: int, content: np.ndarray, header: dict[str, Any]
-  ) -> None:
-    if self._manager is None:
-      self._folder.mkdir(parents=True, exist_ok=True)
-      self._manager = ocp.CheckpointManager(
-        self._folder,
-        options=ocp.CheckpointManagerOptions(
-          max_to_keep=self._keep,
-          cleanup_tmp_directories=True,
-          lightweight_initialize=True,
-          enable_async_checkpointing=False,
-          create=False,
-          multiprocessing_options=_alone(),
-        ),
-      )
-    while self._damaged:
-      self._manager.delete(self._damaged[-1])
-      self._damaged.pop()
-    self._manager.save(
-      step,
-      args=ocp.args.Composite(
-        header=ocp.args.JsonSave(header),
-        state=ocp.args.StandardSave({"bytes": content}),
-      ),
-      force=True,
-    )
-
-  def _save_error(
-    self, step: int, num_bytes: int, error: Exception
-  ) -> SaveError:
-    """One line from what Orbax raised; clears what the save left behind."""
-    for partial in self._folder.glob(f"{step}.*"):
-      shutil.rmtree(partial, ignore_errors=True)
-    code = getattr(error, "errno", None)
-    if found := re.search(r"os_error_code='(\d+)'", str(error)):
-      code = int(found[1])  # TensorStore's error is a ValueError
-    reason = os.strerror(code) if code else str(error).partition("\n")[0]
-    if code in (errno.ENOSPC, errno.EDQUOT):
-      free = shutil.disk_usage(_existing(self._folder)).free
-      reason += f", {num_bytes:,} bytes needed, {free:,} free"
-    newest = self.latest_step()
-    rest = (
-      "there is no earlier one"
-      if newest is None
-      else f"the one of step {newest} is intact, and the same command goes on "
-      "from it"
-    )
-    failure = SaveError(
-      f"cannot save the checkpoint of step {step} in {self._folder} "
-      f"({reason}); {rest}"
-    )
-    failure.errno = code
-    return failure
-
-  def _read(self, step: int, **items: ocp.args.CheckpointArgs) -> Any:
-    options = ocp.CheckpointManagerOptions(
-      read_only=True,
-      save_interval_steps=0,
-      lightweight_initialize=True,
-      create=False,
-      multiprocessing_options=_alone(),
-    )
-    try:
-      with ocp.CheckpointManager(self._folder, options=options) as manager:
-        return manager.restore(step, args=ocp.args.Composite(**items))
-    except _UNREADABLE as error:
-      what = " ".join(items)
-      raise packing.DamagedError(f"its {what} cannot be read") from error
-
-  def _read_header(self, step: int) -> dict[str, Any]:
-    read = self._read(step, header=ocp.args.JsonRestore())
-    header = packing.open_seal(read.header)
-    if header["step"] != step:
-      raise packing.DamagedError(f"its header is of step {header['step']}")
-    return header
 
   def _check_header(
     self, step: int, header: dict[str, Any], wanted: list[packing.Kind]
@@ -326,14 +336,6 @@ class Checkpoints:
           f"where {now or 'nothing'} is expected; {saved_by}"
         )
 
-  def _read_leaves(self, step: int, table: list[list]) -> list[np.ndarray]:
-    target = np.zeros(packing.content_size(table), np.uint8)
-    args = ocp.args.StandardRestore({"bytes": target})
-    content = self._read(step, state=args).state["bytes"]
-    if content.dtype != target.dtype or content.shape != target.shape:
-      raise packing.DamagedError("its state has another size")
-    return packing.unpack(content, table)
-
 
 def check_writable(folder: pathlib.Path) -> None:
   """Raises ValueError if files cannot be made in a folder, present or not.
@@ -341,7 +343,7 @@ def check_writable(folder: pathlib.Path) -> None:
   Leaves nothing behind: a folder that is missing stays so, and its nearest
   existing parent is tried.
   """
-  parent = _existing(pathlib.Path(folder).absolute())
+  parent = checkpoint_files.existing(pathlib.Path(folder).absolute())
   if not parent.is_dir():
     raise ValueError(f"cannot write to {folder}: {parent} is not a folder")
   try:
@@ -375,21 +377,6 @@ def _from_first(
     content, size=packing.content_size(table)
   )
   return packing.unpack(content, table)
-
-
-def _alone() -> ocp.options.MultiprocessingOptions:
-  """Has Orbax wait for no other process."""
-  if not processes.several():
-    return ocp.options.MultiprocessingOptions()
-  return ocp.options.MultiprocessingOptions(
-    primary_host=0, active_processes={0}, barrier_sync_key_prefix="jnas"
-  )
-
-
-def _existing(path: pathlib.Path) -> pathlib.Path:
-  while not os.path.lexists(path):
-    path = path.parent
-  return path
 
 
 def _is_not_orbax(record: logging.LogRecord) -> bool:

@@ -43,8 +43,8 @@ def weights(
   within an epoch; epoch 0 runs at the full rate.
 
   Args:
-    settings: optimizer, lr, lr_min, schedule, momentum, weight_decay,
-      clip_norm, epochs.
+    settings: optimizer, momentum, weight_decay, clip_norm, and what
+      `weights_lr` reads.
     steps_per_epoch: optimiser steps in an epoch.
   """
   if settings.optimizer == "adam":
@@ -71,9 +71,29 @@ def weights_lr(settings: SearchConfig | EvaluateConfig, epoch) -> Array:
   """Learning rate of the weights in an epoch.
 
   Source: DARTS, Sec. 3: cosine, annealed to zero; EnTranNAS, Sec. 4.1, linear
-  on ImageNet; DARTS, Sec. 3.3, 0.97 an epoch on ImageNet.
+  on ImageNet; DARTS, Sec. 3.3, 0.97 an epoch on ImageNet; UNAS, Sec. 4.1,
+  scaled with the batch and warmed up for 5 epochs on ImageNet.
+
+  Choice: the warm-up multiplies the schedule, which goes on below it, and is
+  constant within an epoch as the schedule is; it could also rise with every
+  step, or come before the schedule.
+
+  Args:
+    settings: lr, lr_min, lr_batch, lr_warmup, lr_first_epoch, schedule,
+      lr_decay, batch_size, epochs.
+    epoch: `[]` integer, epochs done.
+
+  Returns:
+    `[]` float32.
   """
-  epoch = epoch + settings.lr_first_epoch
+  scale = settings.batch_size / (settings.lr_batch or settings.batch_size)
+  rate = scale * _schedule(settings, epoch + settings.lr_first_epoch)
+  if settings.lr_warmup:
+    rate *= jnp.minimum((epoch + 1) / settings.lr_warmup, 1.0)
+  return rate
+
+
+def _schedule(settings: SearchConfig | EvaluateConfig, epoch) -> Array:
   if settings.schedule == "exponential":
     return schedules.exponential(
       epoch, start=settings.lr, decay=settings.lr_decay

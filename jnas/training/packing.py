@@ -74,15 +74,28 @@ def pack(tree: PyTree) -> tuple[np.ndarray, list[list]]:
     `[N]` uint8, at least one byte, and the table: name, type, shape and
     checksum of each leaf, as JSON values.
   """
+  wanted, content = collect(tree)
+  return content, table(wanted, content)
+
+
+def collect(tree: PyTree) -> tuple[list[Kind], np.ndarray]:
+  """Copies the leaves' bytes into one array, `[N]` uint8, at least one byte.
+
+  Raises:
+    ValueError: a leaf would not come back exactly as it is.
+  """
   wanted = kinds(tree)
-  leaves = jax.device_get(jax.tree.leaves(tree))
-  content = join(leaves)
-  table, start = [], 0
-  for kind, leaf in zip(wanted, leaves, strict=True):
-    part = content[start : start + leaf.nbytes]
-    table.append([kind.name, kind.dtype, [*kind.shape], _checksum(kind, part)])
-    start += leaf.nbytes
-  return content, table
+  return wanted, join(jax.device_get(jax.tree.leaves(tree)))
+
+
+def table(wanted: list[Kind], content: np.ndarray) -> list[list]:
+  """Name, type, shape and checksum of each leaf in the array of bytes."""
+  rows, start = [], 0
+  for kind in wanted:
+    part = content[start : start + kind.num_bytes]
+    rows.append([kind.name, kind.dtype, [*kind.shape], _checksum(kind, part)])
+    start += kind.num_bytes
+  return rows
 
 
 def join(leaves: list[np.ndarray]) -> np.ndarray:

@@ -93,6 +93,11 @@ def test_a_command_without_meaning_is_refused(refusal, arguments, message):
     (["--search.stem", "imagenet"], "multiples of 32 with the imagenet stem"),
     (["--search.cells", 2], "search: 2 cells: at least 3 are needed"),
     (["--evaluate.channels", 3], "evaluate: 3 channels: the number must be"),
+    (["--search.lr_batch", -1], "search.lr_batch is -1; it must be 0 or more"),
+    (
+      ["--evaluate.epochs", 2, "--evaluate.lr_warmup", 3],
+      "evaluate.lr_warmup is 3; it must be 0 to 2, evaluate.epochs",
+    ),
     (["--data.limit", -3], "data.limit is -3; it must be 0 or more"),
     (["--data.limit", 5000], "limit is 5000; 4000 images are there: give 1 to"),
     (["--data.valid_fraction", 1], "data.valid_fraction is 1.0; it must be in"),

@@ -1,6 +1,9 @@
 """Sets prepared by TensorFlow Datasets, prepared here without TensorFlow."""
 
+import dataclasses
 import io
+import pathlib
+import shutil
 import sys
 
 import numpy as np
@@ -8,7 +11,7 @@ import pytest
 from PIL import Image
 
 from jnas import data
-from jnas.data import streaming
+from jnas.data import streamed, streaming
 from jnas.data import tfds as tfds_source
 
 NAMES = ("dark", "light")
@@ -168,6 +171,78 @@ def test_without_the_packages_the_line_says_what_to_install(
   monkeypatch.setitem(sys.modules, module, None)
   text = refusal(source)
   assert "pip install 'jnas[prepare]'" in text and "npz:PATH" in text
+
+
+@pytest.fixture
+def damaged(data_dir, monkeypatch, tmp_path):
+  """Damages the first training file of a copy of a prepared set."""
+  import tensorflow_datasets as tfds
+
+  monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+  shutil.copytree(data_dir, tmp_path / "sets")
+  builder = tfds.builder
+  monkeypatch.setattr(
+    tfds, "builder", lambda name: builder(name, data_dir=tmp_path / "sets")
+  )
+  (path,) = (tmp_path / "sets" / "even").rglob("*train*")
+
+  def damage(how: str) -> pathlib.Path:
+    content = bytearray(path.read_bytes())
+    if how == "gone":
+      path.unlink()
+    elif how != "none":
+      content[len(content) // 2] ^= 16
+      path.write_bytes(
+        {"empty": b"", "cut": content[:99], "flip": content}[how]
+      )
+    return path
+
+  return damage
+
+
+@pytest.mark.parametrize(
+  ("how", "what"), [("gone", "does not exist"), ("empty", "is empty")]
+)
+@pytest.mark.parametrize("call", [data.load, data.describe])
+def test_a_set_that_has_lost_a_file_is_refused(damaged, how, what, call):
+  path = damaged(how)
+  text = refusal("tfds:even", call, FileNotFoundError)
+  assert text == (
+    "tfds:even: 1 of 2 prepared files are lost: "
+    f"{path} {what}; copy it again, or prepare the set anew"
+  )
+
+
+@pytest.mark.parametrize("how", ["cut", "flip"])
+def test_a_damaged_file_names_the_example(damaged, how):
+  damaged(how)
+  text = refusal("tfds:even", error=OSError)
+  assert text.startswith("tfds:even: train example 0: ")
+  stream = streaming.Stream(mode="on")
+  options = {"image_size": 4, "stream": stream}
+  text = refusal("tfds:even", error=OSError, **options)
+  assert text.startswith("tfds:even: train example 0: ")
+
+
+def test_a_file_lost_while_a_run_reads_it_counts_as_unreadable_images(
+  damaged,
+):
+  damaged("none")
+  told: list[str] = []
+  stream = streaming.Stream(mode="on", max_unreadable=3, tell=told.append)
+  train = data.load("tfds:even", image_size=4, stream=stream).train
+  # Its labels are noted by now, so no file is opened yet.
+  read = tfds_source.open_stored("even").splits["train"].read
+  train = dataclasses.replace(train, read=read)
+  damaged("gone")
+  with pytest.raises(streamed.UnreadableError) as caught:
+    train.example(0, None)
+  assert len(told) == 3
+  text = str(caught.value)
+  assert text.startswith(
+    "4 images cannot be read, and data.max_unreadable is 3"
+  )
+  assert "\n" not in text and "open() failed" in text
 
 
 def test_a_streamed_set_gives_the_images_and_labels_of_the_set_in_memory(

@@ -75,14 +75,14 @@ def on_event(monkeypatch) -> Callable[[Callable[[str], None]], None]:
     with progress(title, total) as bar:
       yield types.SimpleNamespace(update=update)
 
-  def save_with_events(self, step, state, meta) -> None:
+  def save_with_events(self, step, state, meta, *, score=None) -> None:
     event(f"{stage['name']}: save {step}")
     partial = self._folder / f"{step}.orbax-checkpoint-tmp"
     with _undone_unless_killed(partial):
       (partial / "state").mkdir(parents=True, exist_ok=True)
       (partial / "state" / "array_metadatas").write_bytes(b"{")
       event(f"{stage['name']}: tear {step}")
-    save(self, step, state, meta)
+    save(self, step, state, meta, score=score)
     event(f"{stage['name']}: saved {step}")
 
   def write_with_events(self, record) -> None:

@@ -57,7 +57,7 @@ def own_logits(workdir: pathlib.Path, pixels: np.ndarray) -> np.ndarray:
   run_folder = export.folder.open_run(settings, workdir)
   path, genotype = export._find_network(run_folder, "searched")
   trained, _ = export._restore(
-    found, dataset, run_folder, path, genotype, "searched"
+    found, dataset, run_folder, path, genotype, "searched", best=False
   )
   images = augment.normalize(pixels, dataset.mean, dataset.std)
   return np.asarray(jax.jit(trained.logits)(images))
@@ -119,6 +119,24 @@ def test_a_baseline_is_exported_by_its_name(reference, tmp_path):
   assert "none: a random genotype, trained as a baseline" in card
 
 
+def test_the_weights_of_the_best_epoch_are_exported_by_name(
+  reference, tmp_path
+):
+  records = export.metrics.MetricsFile(
+    reference / "evaluate" / "metrics.jsonl"
+  ).read()
+  epochs = [record for record in records if record["kind"] == "epoch"]
+  best = max(epochs, key=lambda record: record["test_accuracy"])
+  options = ["--out", str(tmp_path), "--formats", "npz"]
+  export.run(export.parse([str(reference), *options, "--weights", "best"]))
+  card = (tmp_path / "MODEL_CARD.md").read_text()
+  assert "searched, best epoch, network" in card
+  assert f"best epoch | {best['test_accuracy']:.2%} (picked on the" in card
+  assert "these are its weights" in card
+  steps = reference / "evaluate" / "checkpoints"
+  assert {int(path.name) for path in steps.iterdir()} >= {best["step"], 6}
+
+
 def test_a_file_that_computes_something_else_is_an_error(
   reference, tmp_path, monkeypatch, capsys
 ):
@@ -151,6 +169,7 @@ def test_difference_is_relative_to_the_largest_logit():
     (["--formats", "onnx"], "unknown format 'onnx'; known are stablehlo, npz"),
     (["--network", "best"], "--network is 'best'; it must be one of searched"),
     (["--network", "random_7"], "no trained network in"),
+    (["--weights", "first"], "argument --weights: invalid choice: 'first'"),
     (["--which", "best"], "unrecognized arguments: --which best"),
   ],
 )

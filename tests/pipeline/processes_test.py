@@ -16,18 +16,32 @@ from tests.pipeline import tiny
 from tests.pipeline.devices_test import OPTIONS, PROJECT, assert_same, run
 
 EPOCHS = 8
+JNAS = ("-m", "jnas.cli")
+# jnas on a disk that is full from the checkpoint of step 3 on.
+FULL = """
+import errno, sys
+from jnas import cli
+from jnas.training import checkpoint_files
+def write(self, step, content, header):
+  full = OSError(errno.ENOSPC, "No space left on device")
+  raise self._save_error(step, content.nbytes, full)
+checkpoint_files.Files.write = write
+cli.main(sys.argv[1:])
+"""
 
 
 class Launched:
   """Processes of one run on this machine."""
 
-  def __init__(self, cache, number: int, *arguments: str) -> None:
+  def __init__(
+    self, cache, number: int, *arguments: str, program: tuple = JNAS
+  ) -> None:
     with socket.socket() as free:
       free.bind(("localhost", 0))
       address = f"localhost:{free.getsockname()[1]}"
     self.processes = [
       subprocess.Popen(
-        [sys.executable, "-m", "jnas.cli", *arguments, *OPTIONS],
+        [sys.executable, *program, *arguments, *OPTIONS],
         cwd=PROJECT,
         env={
           **os.environ,
@@ -104,6 +118,25 @@ def test_two_processes_of_two_devices_search_and_one_device_goes_on(
   shutil.rmtree(tmp_path / "search" / "checkpoints" / "6")
   said = run(compile_cache, "search", "--workdir", str(tmp_path))
   assert "going on from step 3 of 6" in said
+  assert_same(tmp_path, reference, "search")
+
+
+def test_a_full_disk_ends_both_processes_with_one_line(
+  reference, tmp_path, compile_cache
+):
+  command = ("search", "--workdir", str(tmp_path))
+  with Launched(compile_cache, 2, *command, program=("-c", FULL)) as both:
+    (code, out, err), other = both.finish()
+  assert (code, out) == (1, ""), err
+  errors = [line for line in err.splitlines() if "error" in line]
+  assert len(errors) == 1 and errors[0] == err.splitlines()[-1]
+  assert errors[0].startswith(
+    "jnas: error: cannot save the checkpoint of step "
+  )
+  assert "No space left on device, " in errors[0]
+  assert other == (1, "", "")
+  with search(compile_cache, tmp_path) as both:
+    assert [code for code, *_ in both.finish()] == [0, 0]
   assert_same(tmp_path, reference, "search")
 
 

@@ -46,7 +46,9 @@ def test_a_search_asked_to_stop_saves_and_goes_on_bit_for_bit(
   assert done.value.code == 0
   out, err = capfd.readouterr()
   assert out.startswith("Genotype(normal=[")
-  assert err.startswith(f"search tiny: going on from step {step} of 6\n")
+  assert err.startswith(
+    f"search tiny: going on from step {step} of 6, read in 0."
+  )
   assert tiny.results(tmp_path) == tiny.results(reference, "search")
 
 

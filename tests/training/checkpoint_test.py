@@ -5,6 +5,8 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import threading
+import time
 from typing import Any, NamedTuple
 
 import flax
@@ -15,7 +17,7 @@ import optax
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from jnas.training import checkpoint
+from jnas.training import checkpoint, checkpoint_files
 
 
 class State(NamedTuple):
@@ -120,6 +122,100 @@ def test_the_newest_steps_are_kept(tmp_path):
   assert bits_of(checkpoints_in(tmp_path).restore(state_at(0)).state) == (
     bits_of(state_at(11))
   )
+
+
+class Slow:
+  """Holds up every write of the files until it is told to go on."""
+
+  def __init__(self, monkeypatch):
+    self.go_on = threading.Event()
+    self.error = None
+    write = checkpoint_files.Files.write
+
+    def wait_and_write(*args):
+      assert self.go_on.wait(30)
+      if self.error is not None:
+        raise self.error
+      write(*args)
+
+    monkeypatch.setattr(checkpoint_files.Files, "write", wait_and_write)
+
+
+def test_training_goes_on_while_a_checkpoint_is_written(tmp_path, monkeypatch):
+  slow = Slow(monkeypatch)
+  step = jax.jit(
+    lambda state: jax.tree.map(lambda x: x + 1, state), donate_argnums=0
+  )
+  with checkpoints_in(tmp_path) as checkpoints:
+    state = {"w": jnp.arange(1000, dtype=jnp.float32)}
+    checkpoints.save(1, state, {})
+    for _ in range(3):  # overwrites what was given to be saved
+      state = step(state)
+    assert not list(tmp_path.glob("1")) and not checkpoints.failed()
+    slow.go_on.set()
+    checkpoints.wait()
+    assert [path.name for path in tmp_path.iterdir()] == ["1"]
+    restored = checkpoints.restore(shapes_of(state))
+  np.testing.assert_array_equal(restored.state["w"], np.arange(1000))
+  assert checkpoints.times.saves == 1
+  assert checkpoints.times.num_bytes == 4000
+  assert 0 <= checkpoints.times.wait_s and 0 < checkpoints.times.write_s
+  assert restored.seconds > 0
+  assert str(checkpoints.times).startswith(
+    "1 checkpoint of 0.004 MB saved, each"
+  )
+
+
+def test_the_end_of_the_block_waits_for_the_last_checkpoint(
+  tmp_path, monkeypatch
+):
+  slow = Slow(monkeypatch)
+  with pytest.raises(KeyError, match="of the run"):
+    with checkpoints_in(tmp_path) as checkpoints:
+      checkpoints.save(1, state_at(1), {})
+      slow.go_on.set()
+      raise KeyError("of the run")
+  assert checkpoints_in(tmp_path).restore(state_at(0)).step == 1
+
+
+def test_a_save_that_failed_is_raised_by_the_next_or_by_the_end(
+  tmp_path, monkeypatch, capfd
+):
+  slow = Slow(monkeypatch)
+  slow.error = checkpoint.SaveError("cannot save")
+  slow.go_on.set()
+  checkpoints = checkpoints_in(tmp_path)
+  checkpoints.save(1, state_at(1), {})
+  while not checkpoints.failed():
+    time.sleep(0.001)
+  with pytest.raises(checkpoint.SaveError, match="cannot save"):
+    checkpoints.save(2, state_at(2), {})
+  with pytest.raises(checkpoint.SaveError, match="cannot save"):
+    with checkpoints:
+      checkpoints.save(1, state_at(1), {})  # not done yet
+  assert capfd.readouterr().err == ""
+  # Where something else has failed, that is what is raised.
+  with pytest.raises(KeyError), checkpoints_in(tmp_path) as checkpoints:
+    checkpoints.save(1, state_at(1), {})
+    raise KeyError
+  assert capfd.readouterr().err == "jnas: error: cannot save\n"
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_the_best_checkpoint_is_kept_beside_the_newest(tmp_path, again):
+  scores = {1: None, 2: 0.5, 3: 0.9, 4: float("nan"), 5: 0.9, 6: 0.2, 7: None}
+  checkpoints = checkpoints_in(tmp_path)
+  for step, score in scores.items():
+    checkpoints.save(step, state_at(step), {}, score=score)
+    if again:  # another process goes on
+      checkpoints.close()
+      checkpoints = checkpoints_in(tmp_path)
+      checkpoints.restore(state_at(0))
+  checkpoints.close()
+  assert sorted(path.name for path in tmp_path.iterdir()) == ["3", "6", "7"]
+  best = checkpoints_in(tmp_path).restore(state_at(0), best=True)
+  assert best.step == 3 and bits_of(best.state) == bits_of(state_at(3))
+  assert checkpoints_in(tmp_path).restore(state_at(0)).step == 7
 
 
 def test_reading_leaves_the_folder_as_it_is(saved):
@@ -318,6 +414,7 @@ def test_a_checkpoint_moves_between_one_device_and_four(tmp_path):
   }
   with checkpoint.Checkpoints(tmp_path, config_hash="h", keep=2) as checkpoints:
     checkpoints.save(1, state, {})
+    checkpoints.wait()
     run_python(_OTHER_DEVICES, tmp_path, JAX_NUM_CPU_DEVICES="4")
     mesh = jax.make_mesh((1,), ("data",), axis_types=(AxisType.Auto,))
     sharding = NamedSharding(mesh, PartitionSpec())
@@ -344,7 +441,7 @@ def state_at(step):
   values = np.random.default_rng(step).standard_normal(5000)
   return {"w": jnp.asarray(values.astype(np.float32)), "step": jnp.int32(step)}
 
-def save_until_killed(folder, pipe):
+def save_until_killed(folder, pipe, wait):
   checkpoints = checkpoint.Checkpoints(folder, config_hash="h", keep=2)
   restored = checkpoints.restore(state_at(0))
   step = restored.step if restored else 0
@@ -356,25 +453,28 @@ def save_until_killed(folder, pipe):
   while True:
     step += 1
     checkpoints.save(step, state_at(step), {"step": step})
-    os.write(pipe, f"saved {step}\\n".encode())
+    if wait:
+      checkpoints.wait()
+    os.write(pipe, f"saved {step if wait else step - 1}\\n".encode())
 
 warnings.simplefilter("ignore")
 draw = random.Random(int(sys.argv[3])).random
+wait = sys.argv[4] == "wait"
 last = 0
 for _ in range(int(sys.argv[2])):
   reader, writer = os.pipe()
   child = os.fork()
   if not child:
     try:
-      save_until_killed(pathlib.Path(sys.argv[1]), writer)
+      save_until_killed(pathlib.Path(sys.argv[1]), writer, wait)
     finally:
       os._exit(1)
   os.close(writer)
   lines = os.fdopen(reader)
   start = lines.readline().split()
-  assert start and start[0] == "from" and int(start[1]) in (last, last + 1), (
-    start, last
-  )
+  assert start and start[0] == "from" and (
+    int(start[1]) - last in ((0, 1) if wait else (0, 1, 2))
+  ), (start, last)
   time.sleep(0.25 * draw())
   os.kill(child, signal.SIGKILL)
   last = max([int(start[1]), *(int(line.split()[1]) for line in lines)])
@@ -383,8 +483,9 @@ print(last)
 """
 
 
-def test_a_process_killed_while_saving_loses_no_saved_step(tmp_path):
-  done = run_python(_KILLED_WHILE_SAVING, tmp_path / "c", "3", "0")
+@pytest.mark.parametrize("wait", ["wait", "go on"])
+def test_a_process_killed_while_saving_loses_no_saved_step(tmp_path, wait):
+  done = run_python(_KILLED_WHILE_SAVING, tmp_path / "c", "3", "0", wait)
   assert int(done.stdout) >= 1
   assert done.stderr == ""
 
@@ -425,10 +526,12 @@ def test_a_full_disk_is_one_line_and_costs_no_checkpoint(
   state = jnp.asarray(random.standard_normal(150_000).astype(np.float32))
   with checkpoints_in(folder) as checkpoints:
     checkpoints.save(1, state, {})
+    checkpoints.wait()
     rest = shutil.disk_usage(small_disk).free - free
     (small_disk / "other").write_bytes(bytes(rest))
     with pytest.raises(checkpoint.SaveError) as caught:
       checkpoints.save(2, state + 1, {})
+      checkpoints.wait()
   line = str(caught.value)
   assert line.startswith(
     f"cannot save the checkpoint of step 2 in {folder} (No space left on "
@@ -453,6 +556,7 @@ def test_a_file_in_the_place_of_the_folder_is_one_line(tmp_path):
   with checkpoints_in(tmp_path / "search" / "checkpoints") as checkpoints:
     with pytest.raises(checkpoint.SaveError, match="there is no earlier one"):
       checkpoints.save(1, state_at(1), {})
+      checkpoints.wait()
 
 
 @pytest.mark.parametrize("keep", [0, -1])

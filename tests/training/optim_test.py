@@ -66,6 +66,63 @@ def test_sgd_clips_then_decays_then_remembers(settings):
   np.testing.assert_allclose(found["b"]["c"], expected[1], rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+  ("schedule", "expected"),
+  [
+    # 0.1 * 1024 / 128 = 0.8 at epoch 0, a line to 0 at epoch 10: 0.8, 0.72,
+    # 0.64, 0.56, 0.48, 0.4 of which 1/4, 2/4, 3/4, 4/4 and all.
+    ("linear", [0.2, 0.36, 0.48, 0.56, 0.48, 0.4]),
+    # Halved at every epoch: 0.8, 0.4, 0.2, 0.1, 0.05, 0.025.
+    ("exponential", [0.2, 0.2, 0.15, 0.1, 0.05, 0.025]),
+    # 0.4 (1 + cos(pi e / 10)).
+    ("cosine", [0.2, 0.390211, 0.542705, 0.635114, 0.523607, 0.4]),
+  ],
+)
+def test_the_rate_is_scaled_with_the_batch_and_warmed_up(schedule, expected):
+  settings = config.EvaluateConfig(
+    epochs=10,
+    batch_size=1024,
+    lr=0.1,
+    lr_batch=128,
+    lr_warmup=4,
+    lr_decay=0.5,
+    schedule=schedule,
+  )
+  found = [float(optim.weights_lr(settings, epoch)) for epoch in range(6)]
+  np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_both_ends_of_a_schedule_are_scaled():
+  settings = config.SearchConfig(
+    epochs=2, batch_size=32, lr=0.4, lr_min=0.2, lr_batch=64, schedule="linear"
+  )
+  # Half of 0.4, 0.3 and 0.2; and of the virtual step of second-order DARTS.
+  found = [float(optim.weights_lr(settings, epoch)) for epoch in range(3)]
+  np.testing.assert_allclose(found, [0.2, 0.15, 0.1], rtol=1e-6)
+  xi = optim.unroll(settings, steps_per_epoch=5).learning_rate(jnp.asarray(7))
+  np.testing.assert_allclose(xi, 0.15, rtol=1e-6)
+
+
+def test_the_optimiser_takes_the_warmed_up_rate():
+  settings = config.EvaluateConfig(
+    epochs=4,
+    lr=0.4,
+    lr_warmup=2,
+    schedule="linear",
+    momentum=0.0,
+    weight_decay=0.0,
+    clip_norm=1e9,
+  )
+  transform = optim.weights(settings, steps_per_epoch=2)
+  params, rates = jnp.zeros(3), []
+  state = transform.init(params)
+  for _ in range(6):
+    updates, state = transform.update(jnp.ones(3), state, params)
+    rates.append(-float(updates[0]))
+  # Epochs 0, 1, 2: 0.4 / 2, 0.3, 0.2, two steps each.
+  np.testing.assert_allclose(rates, [0.2, 0.2, 0.3, 0.3, 0.2, 0.2], rtol=1e-6)
+
+
 def test_adam_decays_before_the_moments():
   """g + wd w goes into the moments, as in PyTorch's Adam, not AdamW."""
   settings = config.SearchConfig(arch_lr=0.01, arch_weight_decay=0.1)
