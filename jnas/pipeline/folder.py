@@ -54,6 +54,11 @@ class RunFolder:
     return self.path / "evaluate"
 
   @property
+  def segment(self) -> pathlib.Path:
+    """Folder of the training for the class of every pixel."""
+    return self.path / "segment"
+
+  @property
   def genotype(self) -> pathlib.Path:
     """File of the genotype found, by the last stage that decides on it."""
     return self.path / "genotype.json"
