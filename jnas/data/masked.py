@@ -76,7 +76,8 @@ class MaskedSplit:
 
     Args:
       position: 0 to N-1.
-      draw: what scale, place and flip are drawn from; None to measure.
+      draw: what scale, place and flip are drawn from in training; None for
+        any of them.
 
     Returns:
       `[S, S, C]` and `[S, S]` uint8.
@@ -86,10 +87,10 @@ class MaskedSplit:
     """
     image, mask = self.read(position)
     image = image.reshape(*image.shape[:2], -1)
-    if draw is None or not self.training:
+    if not self.training:
       return pad(image, mask, self.view.whole, self.view.fill)
     random = np.random.Generator(
-      np.random.Philox(np.random.SeedSequence(list(draw)))
+      np.random.Philox(np.random.SeedSequence(list(draw or (0,))))
     )
     return augment(random, image, mask, self.view)
 
@@ -158,8 +159,9 @@ def resize(
   if image.shape[:2] == size:
     return image
   plain = image[..., 0] if image.shape[2] == 1 else image
-  resized = Image.fromarray(plain).resize(size[::-1], resampling)
-  return np.asarray(resized).reshape(*size, image.shape[2])
+  height, width = size
+  resized = Image.fromarray(plain).resize((width, height), resampling)
+  return np.asarray(resized).reshape(height, width, image.shape[2])
 
 
 def pad(

@@ -145,15 +145,17 @@ def _find(
         f"{name} has no folder {folder}; wanted JPEGImages, SegmentationClass "
         f"and {_LISTS}, as in VOCdevkit/VOC2012"
       )
-  splits = {}
-  for split, listed, count in (
-    ("limit", train_list, limit),
-    ("test limit", _TEST_LIST, test_limit),
-  ):
+
+  def of_list(listed: str, count: int | None, option: str) -> Files:
     names = _read_list(root, listed, name)
-    checks.check_limit(count, len(names), f"{name}: {split}")
-    splits[split] = _files(root, names[:count], listed)
-  return Found(*splits.values(), _class_names(root, name))
+    checks.check_limit(count, len(names), f"{name}: {option}")
+    return _files(root, names[:count], listed)
+
+  return Found(
+    of_list(train_list, limit, "limit"),
+    of_list(_TEST_LIST, test_limit, "test limit"),
+    _class_names(root, name),
+  )
 
 
 def _read_list(root: pathlib.Path, listed: str, name: str) -> list[str]:

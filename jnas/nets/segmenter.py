@@ -50,6 +50,7 @@ class CellSegmenter(nn.Module):
   @nn.compact
   def __call__(self, images: Array, *, train: bool) -> Array:
     """Maps `[B, H, W, channels]` to logits `[B, H, W, classes]`."""
+    _, height, width, _ = images.shape
     stem = heads.Stem(self.plan.stem, self.plan.features, name="stem")
     before_last, last = stem(images, train=train)
     taken_back = strides_taken_back(
@@ -75,7 +76,7 @@ class CellSegmenter(nn.Module):
     for _ in taken_back:
       last = phases.join(last)
     head = deeplab.Head(self.head, name=HEAD)
-    return head(last, images.shape[1:3], train=train)
+    return head(last, (height, width), train=train)
 
 
 class MBConvSegmenter(nn.Module):
@@ -96,6 +97,7 @@ class MBConvSegmenter(nn.Module):
   @nn.compact
   def __call__(self, images: Array, *, train: bool) -> Array:
     """Maps `[B, H, W, channels]` to logits `[B, H, W, classes]`."""
+    _, height, width, _ = images.shape
     x = mbconv.Stem(self.plan, name="stem")(images, train=train)
     layers = self.plan.layers
     taken_back = strides_taken_back(
@@ -112,7 +114,7 @@ class MBConvSegmenter(nn.Module):
     for _ in taken_back:
       features = phases.join(features)
     head = deeplab.Head(self.head, name=HEAD)
-    return head(features, images.shape[1:3], train=train)
+    return head(features, (height, width), train=train)
 
 
 def strides_taken_back(

@@ -215,7 +215,8 @@ class Conv(nn.Module):
     kernel = _kernel(self, fan_in, shape)
     kernel = kernel.astype(x.dtype)
     # Explicit padding: with stride 2, "SAME" would pad (0, 1) on even sizes.
-    padding = [(self.dilation * (side // 2),) * 2 for side in self.kernel]
+    above, left = (self.dilation * (side // 2) for side in self.kernel)
+    padding = [(above, above), (left, left)]
     outputs = [
       jax.lax.conv_general_dilated(
         x[min(target, x.shape[0] - 1)],

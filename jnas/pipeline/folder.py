@@ -185,6 +185,12 @@ def summary(folder: pathlib.Path) -> dict[str, Any] | None:
   return processes.from_first(read)
 
 
+def header(folder: pathlib.Path) -> dict[str, Any]:
+  """The first record of a stage that has begun."""
+  file = MetricsFile(folder / "metrics.jsonl")
+  return processes.from_first(lambda: file.read()[0])
+
+
 def provenance(run: RunFolder, step: int) -> dict[str, Any]:
   """Where a genotype comes from."""
   return {

@@ -26,7 +26,6 @@ from jnas.training import (
 )
 from jnas.types import Array, PRNGKey
 
-
 Sums = TypeVar("Sums")
 
 
