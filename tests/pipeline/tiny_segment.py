@@ -23,7 +23,7 @@ GENOTYPE = genotype.from_dict(
 def get_config() -> config.Config:
   """Two epochs of three steps; the source is to be given."""
   return config.Config(
-    name="tiny_segment",
+    name="tiny",
     evaluate=config.EvaluateConfig(
       cells=3, channels=4, stem="imagenet", auxiliary_weight=0.0
     ),
