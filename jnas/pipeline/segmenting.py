@@ -178,6 +178,8 @@ def _compile(
     state.batch_stats,
     whole,
     mask,
+    # Sums of all devices, on each of them.
+    out_shardings=state.step.sharding,
   )
   peak_bytes = stage.peak_bytes(train_step, evaluate)
   return functools.partial(train_step, base_key), evaluate, peak_bytes

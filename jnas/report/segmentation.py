@@ -188,8 +188,10 @@ def _colours(number: int) -> np.ndarray:
   """`[256, 3]` uint8: a colour for each class, far from its neighbours'."""
   colours = np.full((256, 3), 255, np.uint8)
   for label in range(number):
-    # Turned by the golden angle; the first class, mostly the ground, is dark.
+    # Turned by the golden angle; the first class, mostly the ground, is grey.
     hue, light = 0.618 * label % 1, (0.85, 0.6)[label // 8 % 2]
-    red, green, blue = colorsys.hsv_to_rgb(hue, 0.75, light if label else 0.25)
+    red, green, blue = (
+      colorsys.hsv_to_rgb(hue, 0.75, light) if label else (0.2, 0.2, 0.2)
+    )
     colours[label] = [round(255 * value) for value in (red, green, blue)]
   return colours

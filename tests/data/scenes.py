@@ -33,7 +33,7 @@ def make(
     label = 1 + at % len(KINDS)
     kind = list(KINDS.values())[label - 1]
     chosen = random.choice(np.flatnonzero(source.labels == kind))
-    piece = source.images[chosen, ..., 0].repeat(2, 0).repeat(2, 1)
+    piece = source.images[chosen, 2:-2, 2:-2, 0].repeat(2, 0).repeat(2, 1)
     side = len(piece)
     top, left = random.integers(0, size - side + 1, 2)
     window = np.s_[top : top + side, left : left + side]

@@ -54,6 +54,7 @@ def test_a_short_run_learns_what_lies_where(tmp_path):
     scale_max=1.25,
     epochs=12,
     batch_size=8,
+    lr=0.1,
   )
   backbone = dataclasses.replace(settings.evaluate, channels=8)
   settings = dataclasses.replace(settings, evaluate=backbone)
@@ -134,8 +135,10 @@ def test_four_devices_train_the_same_network(
     wanted, got = numbers_of(wanted), numbers_of(got)
     assert wanted.keys() == got.keys()
     for name in wanted:
+      # Where two classes are as likely, rounding decides on a pixel.
+      within = 1e-4 if name.endswith("loss") else 3e-3
       np.testing.assert_allclose(
-        got[name], wanted[name], rtol=1e-3, atol=1e-3, err_msg=name
+        got[name], wanted[name], rtol=within, atol=within, err_msg=name
       )
 
 

@@ -34,7 +34,7 @@ def get_config() -> config.Config:
       eval_size=64,
       epochs=2,
       batch_size=4,
-      lr=0.1,
+      lr=0.01,
       checkpoint_seconds=3600.0,
     ),
   )
