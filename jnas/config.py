@@ -43,7 +43,7 @@ class DataConfig:
   Attributes:
     source: fashion_mnist_mini, npz:PATH, folder:PATH, cifar10, cifar100, svhn,
       imagenet2012, tfds:NAME, or a dotted path "package.module:load"; with
-      masks, for `jnas segment`, voc:PATH or npz:PATH.
+      masks, for `jnas segment`, voc:PATH, npz:PATH or tfds:NAME.
     limit: training images to use, a class-balanced head; 0 for all.
     test_limit: test images to use; 0 for all.
     image_size: height and width to bring images to; 0 to leave them.

@@ -89,8 +89,9 @@ def segment_command(arguments: list[str]) -> None:
   parser = options_lib.config_parser(
     "segment",
     "Trains a genotype's network with the head of DeepLabV3 on images with "
-    "masks: data.source is voc:PATH, a folder laid out as VOC 2012, or "
-    "npz:PATH with train_masks and test_masks. The backbone is the network of "
+    "masks: data.source is voc:PATH, a folder laid out as VOC 2012, npz:PATH "
+    "with train_masks and test_masks, or tfds:NAME of a set with "
+    "segmentation_mask. The backbone is the network of "
     "evaluate, with the ImageNet stem; segment.backbone is a run whose trained "
     "weights it begins with.",
   )

@@ -187,6 +187,41 @@ def pad(
   return square, classes
 
 
+def check_pair(
+  size: tuple[int, int],
+  mask: np.ndarray,
+  *,
+  num_classes: int,
+  largest: int | None,
+  names: tuple[str, str],
+) -> None:
+  """Refuses a mask that does not fit its image, or an image too large.
+
+  Args:
+    size: width and height of the image.
+    mask: `[H, W]` uint8.
+    num_classes: as for `check_mask`.
+    largest: side that a whole image may have; None for any.
+    names: of image and mask, for messages.
+
+  Raises:
+    ValueError: naming what was found and what is allowed.
+  """
+  width, height = size
+  image, what = names
+  if mask.shape != (height, width):
+    raise ValueError(
+      f"mask {what!r} is {mask.shape[1]}x{mask.shape[0]}, its image "
+      f"{width}x{height}; they must have the same size"
+    )
+  if largest is not None and max(size) > largest:
+    raise ValueError(
+      f"segment.eval_size is {largest}; it must be {max(size)} or more for "
+      f"the test image {image!r} of {width}x{height}"
+    )
+  check_mask(mask, num_classes, f"mask {what!r}")
+
+
 def check_mask(mask: np.ndarray, num_classes: int, what: str) -> None:
   """Refuses classes that are not there.
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from jnas import registry
-from jnas.data import base, masked, npz_masks, voc
+from jnas.data import base, masked, npz_masks, tfds_masks, voc
 
 
 class MaskedSource(NamedTuple):
@@ -30,6 +30,7 @@ class MaskedSource(NamedTuple):
 MASKED = {
   "voc": MaskedSource(voc.describe, voc.load, has_lists=True),
   "npz": MaskedSource(npz_masks.describe, npz_masks.load),
+  "tfds": MaskedSource(tfds_masks.describe, tfds_masks.load),
 }
 _DEFAULT_LIST = "train"
 
@@ -52,7 +53,7 @@ def describe(source: str, options: Options) -> base.DatasetInfo:
   """What `load` would return, without reading the images.
 
   Args:
-    source: `"voc:PATH"` or `"npz:PATH"`.
+    source: `"voc:PATH"`, `"npz:PATH"` or `"tfds:NAME"`.
     options: what is read of it.
 
   Returns:
@@ -87,10 +88,10 @@ def load(
 def _find(source: str, options: Options) -> tuple[MaskedSource, str]:
   """The kind of source, with its options, and its argument."""
   name, _, argument = source.partition(":")
-  if name == "tfds":
+  if name == "tfds" and argument.partition("/")[0] == "voc":
     raise ValueError(
-      f"{source}: of TFDS's sets jnas reads no masks, and its voc has boxes "
-      "alone; unpack the VOC archive and give voc:PATH"
+      f"{source}: TFDS's VOC has boxes and no masks; unpack the VOC archive "
+      "and give voc:PATH"
     )
   found = registry.resolve(name, MASKED, "source of masks", of=MaskedSource)
   chosen: dict[str, Any] = {

@@ -244,21 +244,16 @@ def _check_pair(
 ) -> None:
   try:
     with Image.open(image) as opened:
-      width, height = opened.size
+      size = opened.size
   except views.DAMAGED as error:
     raise _unreadable(image, error) from error
-  classes = _decode(mask, None)
-  if classes.shape != (height, width):
-    raise ValueError(
-      f"mask {str(mask)!r} is {classes.shape[1]}x{classes.shape[0]}, its image "
-      f"{width}x{height}; they must have the same size"
-    )
-  if largest is not None and max(width, height) > largest:
-    raise ValueError(
-      f"segment.eval_size is {largest}; it must be {max(width, height)} or "
-      f"more for the test image {str(image)!r} of {width}x{height}"
-    )
-  masked.check_mask(classes, num_classes, f"mask {str(mask)!r}")
+  masked.check_pair(
+    size,
+    _decode(mask, None),
+    num_classes=num_classes,
+    largest=largest,
+    names=(str(image), str(mask)),
+  )
 
 
 def _decode(path: pathlib.Path, mode: str | None) -> np.ndarray:

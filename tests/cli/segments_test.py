@@ -46,7 +46,7 @@ def masks(here) -> str:
     (["--data.image_size", 64], "data.image_size is 64; it must be 0, since"),
     (["--data.source", "voc:none"], "voc:none has no folder JPEGImages"),
     (["--data.source", "fashion_mnist_mini"], "unknown source of masks"),
-    (["--data.source", "tfds:voc/2012"], "its voc has boxes alone"),
+    (["--data.source", "tfds:voc/2012"], "TFDS's VOC has boxes and no masks"),
     (
       ["--evaluate.stem", "cifar", "--genotype", "DARTS_V2"],
       "segment.output_stride is 8; the stem of the network divides the "

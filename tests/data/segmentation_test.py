@@ -184,7 +184,7 @@ def test_classes_of_an_archive_are_counted_where_they_have_no_names(tmp_path):
   [
     ("vox:x", "unknown source of masks 'vox'; did you mean 'voc'?"),
     ("voc", "voc needs PATH"),
-    ("tfds:voc/2012", "jnas reads no masks, and its voc has boxes alone"),
+    ("tfds:voc/2012", "TFDS's VOC has boxes and no masks"),
   ],
 )
 def test_an_unknown_source_is_one_line(source, said):
