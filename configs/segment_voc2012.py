@@ -9,8 +9,8 @@ schedule; measured on the 1,449 of `val`, whole and once, not flipped or scaled.
 Cost: DARTS_V2 with 48 channels has 10.0M parameters, 6.0M of them in the head;
 a step on 2 windows needs 0.9 GB, compiled for CPU, and grows with their number.
 Differs from it: windows of 512 pixels instead of 513, since a reduction cell
-halves even sizes; weight decay 4e-5, which it does not state. What EnTranNAS
-trained with is not in its table; no run of ours has been made on VOC.
+halves even sizes; the weight decay, 4e-5, is ours. It has not been compared
+with what EnTranNAS trained with, and no run of ours has been made on VOC.
 
 The backbone is trained first, with the number of channels that it gets:
 
