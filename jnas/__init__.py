@@ -14,6 +14,8 @@ from jnas.pipeline.evaluate import run as evaluate
 from jnas.pipeline.run import run
 from jnas.pipeline.search import SearchResult
 from jnas.pipeline.search import run as search
+from jnas.pipeline.segment import SegmentResult
+from jnas.pipeline.segment import run as segment
 from jnas.selection import SELECTORS
 from jnas.spaces import SPACES
 
@@ -30,7 +32,9 @@ __all__ = [
   "EvaluateResult",
   "Genotype",
   "SearchResult",
+  "SegmentResult",
   "evaluate",
   "run",
   "search",
+  "segment",
 ]

@@ -91,6 +91,7 @@ def _commands() -> dict[str, Callable[[list[str]], None]]:
     "select": stages.select_command,
     "evaluate": stages.evaluate_command,
     "transfer": stages.transfer_command,
+    "segment": stages.segment_command,
     "export": stages.export_command,
     "report": stages.report_command,
     "prepare": images.prepare_command,

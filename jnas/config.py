@@ -42,7 +42,8 @@ class DataConfig:
 
   Attributes:
     source: fashion_mnist_mini, npz:PATH, folder:PATH, cifar10, cifar100, svhn,
-      imagenet2012, tfds:NAME, or a dotted path "package.module:load".
+      imagenet2012, tfds:NAME, or a dotted path "package.module:load"; with
+      masks, for `jnas segment`, voc:PATH, npz:PATH or tfds:NAME.
     limit: training images to use, a class-balanced head; 0 for all.
     test_limit: test images to use; 0 for all.
     image_size: height and width to bring images to; 0 to leave them.
@@ -329,6 +330,55 @@ class EvaluateConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class SegmentConfig:
+  """The training of a derived network that names the class of every pixel.
+
+  The backbone is the network of `evaluate`: its cells, channels, stem and
+  pool_norm; `data` names images with masks, and says whether they are flipped.
+
+  Attributes:
+    backbone: run folder whose trained network the backbone's weights are
+      from; "" for fresh ones.
+    train_list: of voc:PATH, the list of training images, such as "trainaug".
+    output_stride: pixels of the image to one of the features, 16 or 8.
+    rates: of the head's 3x3 convolutions at output stride 16; doubled at 8.
+    features: channels of each of the head's branches.
+    separable: whether the head's 3x3 convolutions are separable.
+    dropout: share of the head's last features that is dropped in training.
+    crop_size: pixels a side of what training sees of an image.
+    eval_size: pixels a side that whole images are padded to when measuring.
+    scale_min: the smallest factor of an image's size in training.
+    scale_max: the largest.
+    epochs: passes over all training images.
+    batch_size: images a step, over all devices.
+    lr: learning rate in the first step.
+    lr_power: of the share of steps that are left, which lr is multiplied by.
+    momentum: of SGD.
+    weight_decay: added to the gradient.
+    checkpoint_seconds: time between two checkpoints within an epoch.
+  """
+
+  backbone: str = ""
+  train_list: str = "train"
+  output_stride: Literal[16, 8] = 16
+  rates: tuple[int, ...] = (6, 12, 18)
+  features: int = 256
+  separable: bool = False
+  dropout: float = 0.1
+  crop_size: int = 512
+  eval_size: int = 512
+  scale_min: float = 0.5
+  scale_max: float = 2.0
+  epochs: int = 46
+  batch_size: int = 16
+  lr: float = 0.007
+  lr_power: float = 0.9
+  momentum: float = 0.9
+  weight_decay: float = 4e-5
+  checkpoint_seconds: float = 60.0
+
+
+@dataclasses.dataclass(frozen=True)
 class BenchmarkConfig:
   """Where what was found is looked up; changes nothing that is found.
 
@@ -356,6 +406,7 @@ class Config:
     progressive: the search in stages.
     selection: what reads the genotype off the trained supernet.
     evaluate: the training of the derived network.
+    segment: its training for the class of every pixel.
     benchmark: where what was found is looked up; no part of the run's identity.
   """
 
@@ -374,6 +425,7 @@ class Config:
     default_factory=SelectionConfig
   )
   evaluate: EvaluateConfig = dataclasses.field(default_factory=EvaluateConfig)
+  segment: SegmentConfig = dataclasses.field(default_factory=SegmentConfig)
   benchmark: BenchmarkConfig = dataclasses.field(
     default_factory=BenchmarkConfig
   )
@@ -387,6 +439,7 @@ _SECTIONS = {
   "progressive": ProgressiveConfig,
   "selection": SelectionConfig,
   "evaluate": EvaluateConfig,
+  "segment": SegmentConfig,
   "benchmark": BenchmarkConfig,
 }
 _RECORDS = (Config, *_SECTIONS.values())
@@ -402,6 +455,9 @@ _AT_LEAST_1 = (
   "partial_channels",
   "num_samples",
   "trials_per_call",
+  "features",
+  "crop_size",
+  "eval_size",
 )
 _AT_LEAST_0 = (
   "seed",
@@ -424,13 +480,22 @@ _AT_LEAST_0 = (
   "tune_epochs",
   "max_unreadable",
 )
-_ABOVE_0 = ("lr", "lr_decay", "lr_share", "clip_norm", "checkpoint_seconds")
+_ABOVE_0 = (
+  "lr",
+  "lr_decay",
+  "lr_share",
+  "lr_power",
+  "clip_norm",
+  "checkpoint_seconds",
+  "scale_min",
+)
 _BELOW_1 = (
   "momentum",
   "arch_beta1",
   "arch_beta2",
   "drop_path",
   "drop_skip",
+  "dropout",
   "label_smoothing",
   "ema_decay",
 )
@@ -475,6 +540,7 @@ def check(config: Config) -> Config:
     if not 0 <= share <= 1:
       raise ValueError(f"{name} is {share}; it must be in 0 <= x <= 1")
   _check_crop(config.data)
+  _check_segment(config.segment)
   if not 0 < config.data.valid_fraction < 1:
     raise ValueError(
       f"data.valid_fraction is {config.data.valid_fraction}; "
@@ -522,6 +588,20 @@ def _check_crop(data: DataConfig) -> None:
     raise ValueError(
       f"data.crop_padding is {data.crop_padding}; with data.crop_scale it must "
       "be 0: one random crop is enough"
+    )
+
+
+def _check_segment(segment: SegmentConfig) -> None:
+  """Refuses a head or scales without meaning."""
+  if not segment.rates or min(segment.rates) < 1:
+    raise ValueError(
+      f"segment.rates is {segment.rates}; it must have one rate or more, each "
+      "at least 1"
+    )
+  if segment.scale_max < segment.scale_min:
+    raise ValueError(
+      f"segment.scale_max is {segment.scale_max}; it must be at least "
+      f"segment.scale_min, {segment.scale_min}"
     )
 
 
@@ -689,7 +769,7 @@ def from_dict(fields: dict[str, Any]) -> Config:
   Raises:
     ValueError: for a field that is unknown, missing or of another type.
   """
-  fields = {"benchmark": {}, **fields}
+  fields = {"benchmark": {}, "segment": {}, **fields}
   try:
     config = Config(
       **{

@@ -13,6 +13,7 @@ _LISTS = (
   "ops",
   "selectors",
   "datasets",
+  "masks",
   "configs",
   "cells",
   "devices",
@@ -164,6 +165,7 @@ def _names(what: str) -> list[str]:
     devices = [f"{device} ({device.device_kind})" for device in jax.devices()]
     return [*devices, f"CPU operations: {lowering.describe()}"]
   from jnas import data, methods, ops, selection, spaces
+  from jnas.data import segmentation
 
   tables = {
     "methods": methods.METHODS,
@@ -171,5 +173,6 @@ def _names(what: str) -> list[str]:
     "ops": ops.OPS,
     "selectors": selection.SELECTORS,
     "datasets": data.DATASETS,
+    "masks": segmentation.MASKED,
   }
   return list(tables[what])

@@ -1,5 +1,6 @@
 """Commands that run the stages of a run, and write what came out."""
 
+import json
 from typing import Any
 
 from jnas import options as options_lib
@@ -83,6 +84,37 @@ def transfer_command(arguments: list[str]) -> None:
     transfer.run(options, config)
 
 
+def segment_command(arguments: list[str]) -> None:
+  """Trains a genotype's network to name the class of every pixel."""
+  parser = options_lib.config_parser(
+    "segment",
+    "Trains a genotype's network with the head of DeepLabV3 on images with "
+    "masks: data.source is voc:PATH, a folder laid out as VOC 2012, npz:PATH "
+    "with train_masks and test_masks, or tfds:NAME of a set with "
+    "segmentation_mask. The backbone is the network of "
+    "evaluate, with the ImageNet stem; segment.backbone is a run whose trained "
+    "weights it begins with.",
+  )
+  parser.add_argument(
+    "--genotype",
+    help="file, text or published name; default: the run's, or that of "
+    "segment.backbone",
+  )
+  options_lib.add_json(parser)
+  options, config = options_lib.read_config(parser, arguments)
+  workdir = start.workdir(options.workdir, config)
+  start.prepare_jax(options)
+  from jnas import genotype as genotypes
+  from jnas.pipeline import display, segment, stage
+
+  given = None
+  if options.genotype is not None:
+    given = genotypes.parse(options.genotype)
+  with start.stoppable(stage.Stopped, display):
+    result = segment.run(config, workdir, genotype=given)
+    _print_segments(result, workdir, as_json=options.json)
+
+
 def export_command(arguments: list[str]) -> None:
   """Writes a trained network as StableHLO, weights and a Python file."""
   from jnas.pipeline import export
@@ -107,6 +139,22 @@ def _print_genotype(genotype: Any) -> None:
     print(genotypes.to_darts(genotype))
   except ValueError:
     print(genotypes.to_json(genotype))
+
+
+def _print_segments(result: Any, workdir: Any, *, as_json: bool) -> None:
+  """The final mean over the classes, and each class."""
+  summary = result.summary
+  if as_json:
+    names = [name for name in summary if name.startswith(("test_", "best_"))]
+    fields = {name: summary[name] for name in (*names, "params")}
+    iou = dict(zip(result.class_names, summary["test_iou"], strict=True))
+    print(json.dumps({"workdir": str(workdir), **fields, "test_iou": iou}))
+    return
+  print(
+    f"test mIoU {summary['test_miou']:.2%} (best epoch "
+    f"{summary['best_test_miou']:.2%}), pixels "
+    f"{summary['test_pixel_accuracy']:.2%}"
+  )
 
 
 def _print_results(result: Any) -> None:

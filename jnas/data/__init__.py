@@ -19,6 +19,7 @@ from jnas.data import (
   folder,
   npz,
   reduce,
+  segmentation,
   streaming,
   tfds,
 )
@@ -118,6 +119,11 @@ def _options(
 def _find(source: str) -> tuple[base.Source, str]:
   """The kind of source and its argument."""
   name, _, argument = source.partition(":")
+  if name in segmentation.MASKED and name not in DATASETS:
+    raise ValueError(
+      f"{name} holds masks, which only `jnas segment` trains on; known "
+      f"datasets: {', '.join(DATASETS)}"
+    )
   if name not in DATASETS:
     function, _, argument = argument.partition(":")
     name = f"{name}:{function}"

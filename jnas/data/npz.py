@@ -12,7 +12,7 @@ import os
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -59,8 +59,8 @@ def load(
   """
   checks.require_argument("npz", argument, "PATH")
   name = f"npz:{argument}"
-  with _open_archive(argument) as archive:
-    headers = _read_headers(archive, name)
+  with open_archive(argument) as archive:
+    headers = _image_headers(archive, name)
     class_names = _class_names(archive, headers, name)
     limits = {"train": limit, "test": test_limit, "valid": None}
     splits = {
@@ -106,8 +106,8 @@ def describe(
   """
   checks.require_argument("npz", argument, "PATH")
   name = f"npz:{argument}"
-  with _open_archive(argument) as archive:
-    headers = _read_headers(archive, name)
+  with open_archive(argument) as archive:
+    headers = _image_headers(archive, name)
     num_classes = len(_class_names(archive, headers, name))
   counts = {
     split: headers[f"{split}_labels"].shape[0] for split in _splits(headers)
@@ -130,8 +130,13 @@ SOURCE = base.Source(load, describe)
 
 
 @contextlib.contextmanager
-def _open_archive(path: str) -> Iterator[zipfile.ZipFile]:
-  """Opens the file, and turns every kind of damage into one line."""
+def open_archive(path: str) -> Iterator[zipfile.ZipFile]:
+  """Opens the file, and turns every kind of damage into one line.
+
+  Raises:
+    FileNotFoundError: there is no such file.
+    ValueError: it is damaged, found while it is open too.
+  """
   path = os.path.expanduser(path)
   if not os.path.isfile(path):
     what = (
@@ -152,32 +157,9 @@ def _open_archive(path: str) -> Iterator[zipfile.ZipFile]:
     ) from error
 
 
-def _read_headers(archive: zipfile.ZipFile, name: str) -> dict[str, Header]:
+def _image_headers(archive: zipfile.ZipFile, name: str) -> dict[str, Header]:
   """The header of every array we know; checks all that headers can tell."""
-  members = {info.filename: info for info in archive.infolist()}
-  found = [key.removesuffix(".npy") for key in members if key.endswith(".npy")]
-  wanted = list(_REQUIRED)
-  if "valid_images" in found or "valid_labels" in found:
-    wanted += ["valid_images", "valid_labels"]
-  missing = [key for key in wanted if key not in found]
-  if missing:
-    raise ValueError(
-      f"{name} lacks {', '.join(missing)}; it holds "
-      f"{', '.join(sorted(found)) or 'no arrays'}; wanted "
-      f"{', '.join(_REQUIRED)}, optionally {', '.join(_OPTIONAL)}"
-    )
-  headers = {}
-  for key in (*wanted, *(["class_names"] if "class_names" in found else [])):
-    with archive.open(f"{key}.npy") as file:
-      header = _read_header(file, f"{name}: {key}")
-      stored = members[f"{key}.npy"].file_size - file.tell()
-    size = math.prod(header.shape) * header.dtype.itemsize
-    if stored != size:
-      raise ValueError(
-        f"{name}: {key} is damaged: {stored} bytes are stored, but "
-        f"{header.shape} of {header.dtype} takes {size}"
-      )
-    headers[key] = header
+  headers = read_headers(archive, name, _REQUIRED, _OPTIONAL)
   shapes = {
     split: checks.check_images(
       f"{name}: {split}_images", *headers[f"{split}_images"]
@@ -191,6 +173,51 @@ def _read_headers(archive: zipfile.ZipFile, name: str) -> dict[str, Header]:
         f"{name}: images of {split} are {shape} (height, width, channels), "
         f"those of train {shapes['train']}; they must be the same"
       )
+  return headers
+
+
+def read_headers(
+  archive: zipfile.ZipFile,
+  name: str,
+  required: Sequence[str],
+  optional: Sequence[str],
+) -> dict[str, Header]:
+  """The headers of the arrays wanted, and that they are stored whole.
+
+  Args:
+    archive: from `open_archive`.
+    name: of the dataset, for messages.
+    required: keys that must be there.
+    optional: keys that may be; `valid_images` and `valid_labels` together.
+
+  Raises:
+    ValueError: an array is missing or damaged.
+  """
+  members = {info.filename: info for info in archive.infolist()}
+  found = [key.removesuffix(".npy") for key in members if key.endswith(".npy")]
+  pair = [key for key in ("valid_images", "valid_labels") if key in optional]
+  wanted = list(required)
+  if any(key in found for key in pair):
+    wanted += pair
+  missing = [key for key in wanted if key not in found]
+  if missing:
+    raise ValueError(
+      f"{name} lacks {', '.join(missing)}; it holds "
+      f"{', '.join(sorted(found)) or 'no arrays'}; wanted "
+      f"{', '.join(required)}, optionally {', '.join(optional)}"
+    )
+  headers = {}
+  for key in (*wanted, *(["class_names"] if "class_names" in found else [])):
+    with archive.open(f"{key}.npy") as file:
+      header = _read_header(file, f"{name}: {key}")
+      stored = members[f"{key}.npy"].file_size - file.tell()
+    size = math.prod(header.shape) * header.dtype.itemsize
+    if stored != size:
+      raise ValueError(
+        f"{name}: {key} is damaged: {stored} bytes are stored, but "
+        f"{header.shape} of {header.dtype} takes {size}"
+      )
+    headers[key] = header
   return headers
 
 
@@ -238,17 +265,8 @@ def _class_names(
 ) -> tuple[str, ...]:
   """The names stored, or the numbers 0 to K-1 if none are."""
   if "class_names" in headers:
-    shape, dtype = headers["class_names"]
-    if len(shape) != 1 or dtype.kind not in "US":
-      raise ValueError(
-        f"{name}: class_names are {dtype} of shape {shape}; wanted one "
-        "string for each class"
-      )
-    names = _read_array(archive, name, "class_names")
-    if dtype.kind == "S":
-      names = np.char.decode(names, "utf-8", "replace")
-    return tuple(names.tolist())
-  labels = _read_array(archive, name, "train_labels")
+    return read_class_names(archive, headers, name)
+  labels = read_array(archive, name, "train_labels")
   present = np.unique(labels)
   if present[0] != 0 or present[-1] != len(present) - 1:
     raise ValueError(
@@ -257,6 +275,26 @@ def _class_names(
       "the number of classes less one, each present"
     )
   return tuple(str(label) for label in present)
+
+
+def read_class_names(
+  archive: zipfile.ZipFile, headers: dict[str, Header], name: str
+) -> tuple[str, ...]:
+  """The names stored in `class_names`.
+
+  Raises:
+    ValueError: they are not one string for each class.
+  """
+  shape, dtype = headers["class_names"]
+  if len(shape) != 1 or dtype.kind not in "US":
+    raise ValueError(
+      f"{name}: class_names are {dtype} of shape {shape}; wanted one "
+      "string for each class"
+    )
+  names = read_array(archive, name, "class_names")
+  if dtype.kind == "S":
+    names = np.char.decode(names, "utf-8", "replace")
+  return tuple(names.tolist())
 
 
 def _read_split(
@@ -268,9 +306,9 @@ def _read_split(
   num_classes: int,
 ) -> base.Split:
   """One split, limited and resized."""
-  labels = _read_array(archive, name, f"{split}_labels")
+  labels = read_array(archive, name, f"{split}_labels")
   checks.check_labels(f"{name}: {split}_labels", labels, num_classes)
-  images = _read_array(archive, name, f"{split}_images")
+  images = read_array(archive, name, f"{split}_images")
   if images.ndim == 3:
     images = images[..., None]
   stored = base.Split(np.ascontiguousarray(images), labels.astype(np.int32))
@@ -278,7 +316,7 @@ def _read_split(
   return reduce.reduce_split(stored, limit, image_size, f"{name}: {option}")
 
 
-def _read_array(archive: zipfile.ZipFile, name: str, key: str) -> np.ndarray:
+def read_array(archive: zipfile.ZipFile, name: str, key: str) -> np.ndarray:
   """One array, whole; its checksum is checked on the way."""
   with archive.open(f"{key}.npy") as file:
     try:

@@ -16,22 +16,36 @@ import collections
 import concurrent.futures
 import functools
 import os
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
 
 import jax
 import numpy as np
 from jax.sharding import NamedSharding
 
-from jnas.data import placing, streamed
+from jnas.data import placing
 from jnas.types import Array, PRNGKey
 
 # Batches that are being decoded while one is in use.
 _AHEAD = 2
 
 
+class Examples(Protocol):
+  """What can be read one by one: images with a label, or with a mask each."""
+
+  def empty(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Room for so many images and labels."""
+    ...
+
+  def example(
+    self, position: int, draw: Sequence[int] | None
+  ) -> tuple[np.ndarray, np.ndarray | np.int32]:
+    """An image and its label; a crop for training is drawn from `draw`."""
+    ...
+
+
 def batches(
-  split: streamed.StreamedSplit,
+  split: Examples,
   order: np.ndarray,
   *,
   start: int = 0,
@@ -51,7 +65,8 @@ def batches(
     sharding: of the batches; None for the default device.
 
   Yields:
-    `{"images": [B, H, W, 3] uint8, "labels": [B] int32}`.
+    `{"images": [B, H, W, 3] uint8, "labels": [B] int32}`, or masks
+    `[B, H, W]` uint8 for labels.
 
   Raises:
     streamed.UnreadableError: if too many images cannot be read.
@@ -81,8 +96,8 @@ class _Decoding(NamedTuple):
   """A batch on its way.
 
   Attributes:
-    images: `[L, H, W, 3]` uint8, which the threads fill.
-    labels: `[L]` int32, likewise.
+    images: `[L, H, W, C]` uint8, which the threads fill.
+    labels: of each, likewise.
     futures: one for each example.
   """
 
@@ -103,15 +118,14 @@ class _Decoding(NamedTuple):
 
 
 def _begin(
-  split: streamed.StreamedSplit,
+  split: Examples,
   order: np.ndarray,
   row: int,
   columns: np.ndarray,
   seed: list[int] | None,
 ) -> _Decoding:
   """Hands the examples of a row to the threads."""
-  images = np.empty((len(columns), *split.image_shape), np.uint8)
-  labels = np.empty(len(columns), np.int32)
+  images, labels = split.empty(len(columns))
 
   def fill(at: int) -> None:
     column = int(columns[at])

@@ -108,6 +108,11 @@ class StreamedSplit:
       self, labels=self.labels[index], index=self.index[index]
     )
 
+  def empty(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Room for so many images and labels."""
+    shape = (number, *self.image_shape)
+    return np.empty(shape, np.uint8), np.empty(number, np.int32)
+
   def example(
     self, position: int, draw: Draw | None
   ) -> tuple[np.ndarray, np.int32]:

@@ -263,8 +263,17 @@ def import_tfds(name: str) -> ModuleType:
   return importlib.import_module("tensorflow_datasets")
 
 
-def _open(tfds_name: str, name: str) -> Prepared:
-  """Finds a prepared set and what in it is the image and the label."""
+def find_builder(tfds_name: str, name: str) -> Any:
+  """The builder of a prepared set.
+
+  Args:
+    tfds_name: its name in TFDS.
+    name: of the source, for messages.
+
+  Raises:
+    FileNotFoundError: the set is not prepared.
+    ValueError: TFDS is not installed, or does not know the name.
+  """
   tfds = import_tfds(name)
   try:
     builder = tfds.builder(tfds_name)
@@ -280,6 +289,13 @@ def _open(tfds_name: str, name: str) -> Prepared:
       f"{tfds_name} is not prepared in {builder.data_dir}: pip install "
       f"'jnas[prepare]' and run: {command}; or use npz:PATH or folder:PATH"
     )
+  return builder
+
+
+def _open(tfds_name: str, name: str) -> Prepared:
+  """Finds a prepared set and what in it is the image and the label."""
+  tfds = import_tfds(name)
+  builder = find_builder(tfds_name, name)
   image_key, label_key = builder.info.supervised_keys or ("image", "label")
   features = builder.info.features
   kinds = dict(features.items()) if hasattr(features, "items") else {}
@@ -289,20 +305,18 @@ def _open(tfds_name: str, name: str) -> Prepared:
   ):
     found = " ".join(str(features).split())
     raise ValueError(f"{name} is not a set of labelled images: {found}")
-  splits = _splits(tuple(builder.info.splits), name)
-  tfds_shards.check(
-    (
-      path
-      for split in splits.values()
-      for path in builder.info.splits[split].filepaths
-    ),
-    name,
-  )
+  splits = find_splits(builder, name)
   return Prepared(builder, image_key, label_key, splits)
 
 
-def _splits(stored: tuple[str, ...], name: str) -> dict[str, str]:
-  """Ours to TFDS's names; without a test split, validation stands for it."""
+def find_splits(builder: Any, name: str) -> dict[str, str]:
+  """Ours to TFDS's names; without a test split, validation stands for it.
+
+  Raises:
+    FileNotFoundError: one of their files is lost.
+    ValueError: there is none to train on, or none to test on.
+  """
+  stored = tuple(builder.info.splits)
   held_out = [split for split in ("test", "validation") if split in stored]
   if "train" not in stored or not held_out:
     raise ValueError(
@@ -312,19 +326,42 @@ def _splits(stored: tuple[str, ...], name: str) -> dict[str, str]:
   splits = {"train": "train", "test": held_out[0]}
   if len(held_out) > 1:
     splits["valid"] = held_out[1]
+  tfds_shards.check(
+    (
+      path
+      for split in splits.values()
+      for path in builder.info.splits[split].filepaths
+    ),
+    name,
+  )
   return splits
 
 
 def _encoded(prepared: Prepared, name: str, stored: str) -> Any:
   """A split's examples by their position, images as the bytes of a file."""
+  return read_encoded(prepared.builder, name, stored, prepared.image_key)
+
+
+def read_encoded(builder: Any, name: str, stored: str, *image_keys: str) -> Any:
+  """A split's examples by their position, some features not decoded.
+
+  Args:
+    builder: from `find_builder`.
+    name: of the source, for messages.
+    stored: TFDS's name of the split.
+    *image_keys: features that are given as the bytes of a file.
+
+  Raises:
+    ValueError: the set is not prepared for random access.
+  """
   tfds = import_tfds(name)
-  skip = {prepared.image_key: tfds.decode.SkipDecoding()}
+  skip = {key: tfds.decode.SkipDecoding() for key in image_keys}
   try:
-    source = prepared.builder.as_data_source(stored, decoders=skip)
+    source = builder.as_data_source(stored, decoders=skip)
     return tfds_shards.Examples(source, f"{name}: {stored}")
   except NotImplementedError as error:
     raise ValueError(
-      f"{name} is prepared in {prepared.builder.data_dir}, but not for "
+      f"{name} is prepared in {builder.data_dir}, but not for "
       "random access; prepare it anew with --file_format=array_record"
     ) from error
 

@@ -83,3 +83,24 @@ def exponential(epoch: Array, *, start: float, decay: float) -> Array:
     `[]` float32.
   """
   return start * jnp.power(decay, jnp.asarray(epoch, jnp.float32))
+
+
+def polynomial(
+  step: Array, *, start: float, power: float, num_steps: Array | int
+) -> Array:
+  """`start * (1 - step / num_steps) ** power`, 0 at the end.
+
+  Source: DeepLabV3 (arXiv:1706.05587), Sec. 4.1: the "poly" learning rate,
+  power 0.9.
+
+  Args:
+    step: `[]` steps done, at most `num_steps`.
+    start: value at step 0.
+    power: above 0.
+    num_steps: above 0.
+
+  Returns:
+    `[]` float32.
+  """
+  left = 1 - jnp.asarray(step, jnp.float32) / num_steps
+  return start * jnp.power(jnp.maximum(left, 0), power)

@@ -23,6 +23,7 @@ from jnas.nets import (
   nasbench201_derived,
   nasbench201_plan,
   nasbench201_supernet,
+  segmenter,
   supernet,
   timed,
 )
@@ -59,6 +60,8 @@ class Family(NamedTuple):
     sizes: `(space, plan, size=, image_channels=) -> tables`, as in the module
       `resources`; None where the networks are made of cells.
     inherit: `(supernet's variables, supernet, derived) -> variables`.
+    segmenter: `(genotype, plan, settings, head) -> module` of images, of the
+      module `segmenter`; None where the backbone keeps too much resolution.
     drops_paths: whether edges can be dropped in training.
     blocks: names of operations that only these networks have; all have weights.
   """
@@ -80,6 +83,7 @@ class Family(NamedTuple):
   resources: Callable[..., dict[str, np.ndarray]] | None = None
   sizes: Callable[..., tuple[np.ndarray, dict[str, np.ndarray]]] | None = None
   inherit: Callable[..., dict[str, PyTree]] = inheriting.inherit
+  segmenter: Callable[..., nn.Module] | None = None
   drops_paths: bool = True
   blocks: frozenset[str] = frozenset()
 
@@ -139,6 +143,7 @@ DARTS = Family(
   timed_layers=lambda space, plan, settings, height, width: indexed.layers(
     space, plan, settings, _darts_shapes(plan, height, width)
   ),
+  segmenter=segmenter.of_cells,
 )
 
 
@@ -248,6 +253,7 @@ MBCONV = Family(
   resources=mbconv_family.resources,
   sizes=mbconv_family.sizes,
   inherit=mbconv_family.inherit,
+  segmenter=segmenter.of_layers,
   drops_paths=False,
   blocks=frozenset(mbconv_plan.BLOCKS),
 )

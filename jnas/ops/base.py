@@ -197,12 +197,14 @@ class Conv(nn.Module):
     features: output channels.
     kernel: (height, width) of the kernel, each odd.
     strides: (vertical, horizontal).
+    dilation: distance of the kernel's taps.
   """
 
   targets: int
   features: int
   kernel: tuple[int, int]
   strides: tuple[int, int] = (1, 1)
+  dilation: int = 1
 
   @nn.compact
   def __call__(self, x: Array) -> Array:
@@ -213,13 +215,15 @@ class Conv(nn.Module):
     kernel = _kernel(self, fan_in, shape)
     kernel = kernel.astype(x.dtype)
     # Explicit padding: with stride 2, "SAME" would pad (0, 1) on even sizes.
-    padding = [(height // 2, height // 2), (width // 2, width // 2)]
+    above, left = (self.dilation * (side // 2) for side in self.kernel)
+    padding = [(above, above), (left, left)]
     outputs = [
       jax.lax.conv_general_dilated(
         x[min(target, x.shape[0] - 1)],
         kernel[target],
         self.strides,
         padding,
+        rhs_dilation=(self.dilation, self.dilation),
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
       )
       for target in range(self.targets)

@@ -53,7 +53,7 @@ def run(
     stage.Stopped: if a signal asked to stop; the state is saved.
   """
   run_folder = folder.open_run(config, workdir)
-  genotype = _choose(run_folder, genotype)
+  genotype = choose(run_folder, genotype)
   found = problem.prepare(config)
   problem.check_evaluate(found)
   problem.derived_net(found, genotype)
@@ -81,10 +81,13 @@ def run(
   return EvaluateResult(first, tuple(rest))
 
 
-def _choose(
-  run_folder: folder.RunFolder, genotype: Genotype | None
-) -> Genotype:
-  """The genotype given, or the run's; they must not contradict each other."""
+def choose(run_folder: folder.RunFolder, genotype: Genotype | None) -> Genotype:
+  """The genotype given, or the run's; they must not contradict each other.
+
+  Raises:
+    ValueError: if they do.
+    FileNotFoundError: if there is none.
+  """
   if genotype is None:
     return folder.load_genotype(run_folder)
   there = folder.find_genotype(run_folder.genotype)

@@ -54,6 +54,11 @@ class RunFolder:
     return self.path / "evaluate"
 
   @property
+  def segment(self) -> pathlib.Path:
+    """Folder of the training for the class of every pixel."""
+    return self.path / "segment"
+
+  @property
   def genotype(self) -> pathlib.Path:
     """File of the genotype found, by the last stage that decides on it."""
     return self.path / "genotype.json"
@@ -178,6 +183,12 @@ def summary(folder: pathlib.Path) -> dict[str, Any] | None:
     return records[-1] if finished else None
 
   return processes.from_first(read)
+
+
+def header(folder: pathlib.Path) -> dict[str, Any]:
+  """The first record of a stage that has begun."""
+  file = MetricsFile(folder / "metrics.jsonl")
+  return processes.from_first(lambda: file.read()[0])
 
 
 def provenance(run: RunFolder, step: int) -> dict[str, Any]:

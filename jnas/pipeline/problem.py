@@ -95,6 +95,23 @@ def prepare(config: configs.Config) -> Problem:
     FileNotFoundError: for data that are not there.
   """
   configs.check(config)
+  found = of(config, data.describe(config.data.source, **_options(config.data)))
+  side = min(found.info.image_shape[:2])
+  if config.data.crop_padding >= side:
+    raise ValueError(
+      f"data.crop_padding is {config.data.crop_padding}; it must be 0 to "
+      f"{side - 1}, less than the images' side"
+    )
+  return found
+
+
+def of(config: configs.Config, info: DatasetInfo) -> Problem:
+  """Finds what a config names besides its data.
+
+  Raises:
+    ValueError: for a name that is unknown, or things that do not go together.
+    FileNotFoundError: for a benchmark's table that is not there.
+  """
   space = registry.resolve(config.space, SPACES, "space", of=Space)
   method = registry.resolve(config.method.name, METHODS, "method", of=Method)
   lookup.load(config)  # refuses what is no table
@@ -103,13 +120,6 @@ def prepare(config: configs.Config) -> Problem:
   settings = _method_settings(config.method, method)
   _check_scheme(config, method, space)
   selector = _selector(config.method, method)
-  info = data.describe(config.data.source, **_options(config.data))
-  side = min(info.image_shape[:2])
-  if config.data.crop_padding >= side:
-    raise ValueError(
-      f"data.crop_padding is {config.data.crop_padding}; it must be 0 to "
-      f"{side - 1}, less than the images' side"
-    )
   return Problem(config, space, method, settings, selector, info)
 
 

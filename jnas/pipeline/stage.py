@@ -6,13 +6,14 @@ Stopping is here too: a stage that is asked to stop saves and raises.
 import functools
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
 
 from jnas.data import loader, placing, prefetch
-from jnas.data.base import AnySplit
+from jnas.data.base import AnySplit, Split
+from jnas.data.masked import MaskedSplit
 from jnas.data.streamed import StreamedSplit
 from jnas.pipeline import display
 from jnas.training import (
@@ -25,6 +26,8 @@ from jnas.training import (
 )
 from jnas.types import Array, PRNGKey
 
+Sums = TypeVar("Sums")
+
 
 class Stopped(Exception):
   """A stage saved its state and ended early because it was asked to."""
@@ -34,19 +37,21 @@ class Placed(NamedTuple):
   """A split as the devices are given it.
 
   Attributes:
-    data: the split, on every device; or, streamed, where it is stored.
+    data: the split, on every device; or, read one by one, where it is stored.
     batch_size: images in a batch.
     sharding: how a batch is split over the devices.
   """
 
-  data: loader.Resident | StreamedSplit
+  data: loader.Resident | StreamedSplit | MaskedSplit
   batch_size: int
   sharding: jax.sharding.NamedSharding
 
   @property
   def num_images(self) -> int:
     """Images of the split."""
-    return self.data.labels.shape[0]
+    if isinstance(self.data, loader.Resident):
+      return self.data.labels.shape[0]
+    return len(self.data)
 
   def batches(
     self,
@@ -64,33 +69,37 @@ class Placed(NamedTuple):
         images are drawn from; None to see images as in measuring. Images on
         the devices are cropped there.
     """
-    if isinstance(self.data, StreamedSplit):
-      return prefetch.batches(
-        self.data,
-        order,
-        start=start,
-        crop_key=crop_key,
-        sharding=self.sharding,
+    if isinstance(self.data, loader.Resident):
+      return loader.batches(
+        self.data, order, start=start, sharding=self.sharding
       )
-    return loader.batches(self.data, order, start=start, sharding=self.sharding)
+    return prefetch.batches(
+      self.data,
+      order,
+      start=start,
+      crop_key=crop_key,
+      sharding=self.sharding,
+    )
 
   def first(self) -> loader.Batch:
     """A batch to compile for."""
     order = np.arange(self.batch_size, dtype=np.int32)[None]
-    if isinstance(self.data, StreamedSplit):
+    if not isinstance(self.data, loader.Resident):
       order %= self.num_images
     return next(self.batches(order))
 
 
-def place(state: Any, *splits: AnySplit, batch_size: int) -> tuple[Any, ...]:
+def place(
+  state: Any, *splits: AnySplit | MaskedSplit, batch_size: int
+) -> tuple[Any, ...]:
   """The state and the splits on the devices, in the order given."""
   mesh = sharding.make_mesh()
   batch_sharding = sharding.split(mesh)
   placed = [
     Placed(
-      split
-      if isinstance(split, StreamedSplit)
-      else loader.put(split, sharding=batch_sharding),
+      loader.put(split, sharding=batch_sharding)
+      if isinstance(split, Split)
+      else split,
       batch_size,
       batch_sharding,
     )
@@ -145,12 +154,24 @@ def measure(
     evaluate: `(batch, mask [B]) -> sums`; the mask is 0 for padding.
     split: what to measure on.
   """
+  return metrics.mean(add_up(evaluate, split))
+
+
+def add_up(
+  evaluate: Callable[[loader.Batch, Array], Sums], split: Placed
+) -> Sums:
+  """Sums over every image of a split, still on the device.
+
+  Args:
+    evaluate: `(batch, mask [B]) -> sums`; the mask is 0 for padding.
+    split: what to measure on.
+  """
   order = loader.eval_batches(split.num_images, split.batch_size)
   sums = [
     evaluate(batch, placing.put(mask, split.sharding))
     for batch, mask in zip(split.batches(order.index), order.mask, strict=True)
   ]
-  return metrics.mean(functools.reduce(metrics.add, sums))
+  return functools.reduce(metrics.add, sums)
 
 
 class Saver:

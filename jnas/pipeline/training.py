@@ -27,6 +27,7 @@ from jnas.training import (
   metrics,
   optim,
   preemption,
+  segment_steps,
   train_steps,
 )
 from jnas.training.keys import Purpose, Stage
@@ -56,7 +57,7 @@ def make(
 
 
 def init_state(
-  training: train_steps.Training,
+  training: train_steps.Training | segment_steps.Segmenting,
   base_key: jax.Array,
   image_shape: tuple[int, int, int],
 ) -> TrainState:

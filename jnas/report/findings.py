@@ -24,6 +24,11 @@ class Tile(NamedTuple):
 
 def status(run: folder.Run) -> str:
   """How far the run has come."""
+  if run.search is None and run.segment is not None:
+    if run.segment.summary:
+      return "complete"
+    done = tables.progress(run.segment, run, "segment")
+    return f"segmentation: epoch {done}"
   if run.search is None or not run.search.epochs:
     return "the search has not ended its first epoch"
   if not run.search.summary:
@@ -45,6 +50,8 @@ def status(run: folder.Run) -> str:
 
 def headline(run: folder.Run) -> str:
   """The finding, in a sentence."""
+  if run.segment is not None and run.segment.epochs:
+    return _segment_headline(run.segment, run)
   searched = run.searched
   accuracy = tables.final_accuracy(searched.log) if searched else math.nan
   if searched is None or not math.isfinite(accuracy):
@@ -101,6 +108,18 @@ def tiles(run: folder.Run) -> list[Tile]:
     madds = tables.short_count(folder.number(summary, "madds"))
     params = tables.short_count(folder.number(summary, "params"))
     found.append(Tile("Parameters", params, f"{madds} multiply-adds"))
+  if run.segment and run.segment.epochs:
+    log = run.segment
+    note = tables.split_note(log, "test")
+    for label, name in (
+      ("Test mIoU", "test_miou"),
+      ("Pixels right", "test_pixel_accuracy"),
+    ):
+      value = tables.percent(tables.last_value(log, name))
+      found.append(Tile(label, value, note))
+    head = tables.short_count(folder.number(log.summary, "head_params"))
+    params = tables.short_count(folder.number(log.summary, "params"))
+    found.append(Tile("Parameters", params, f"{head} in the head"))
   if run.search and run.search.epochs:
     spent = tables.duration(tables.seconds(run.search))
     done = tables.progress(run.search, run, "search")
@@ -143,6 +162,14 @@ def warnings(run: folder.Run) -> list[str]:
       f"{none}: the accuracy alone does not say what the search was worth."
     )
   return found + [fault[:1].upper() + fault[1:] + "." for fault in run.faults]
+
+
+def _segment_headline(log: folder.Log, run: folder.Run) -> str:
+  reached = tables.percent(tables.last_value(log, "test_miou"))
+  if log.summary:
+    return f"The cell segments test images with a mIoU of {reached}."
+  done = tables.progress(log, run, "segment")
+  return f"The cell is at a mIoU of {reached} after epoch {done}."
 
 
 def _search_headline(run: folder.Run) -> str:

@@ -8,11 +8,16 @@ import dataclasses
 import json
 import math
 import pathlib
+import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from jnas import genotype as genotype_lib
 from jnas.genotype import Genotype
+
+_EXAMPLES = ("images", "labels", "predicted")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +89,10 @@ class Run:
     benchmark: what the user's table says of the cells; empty without one.
     faults: what could not be read, in words.
     selection: the selection's metrics; None where the search decides.
+    segment: metrics of the training for the class of every pixel; None
+      without one.
+    segment_examples: images, masks and predictions of it, empty before its
+      end.
   """
 
   name: str
@@ -98,6 +107,10 @@ class Run:
   benchmark: Mapping[str, Any]
   faults: tuple[str, ...]
   selection: Log | None = None
+  segment: Log | None = None
+  segment_examples: Mapping[str, np.ndarray] = dataclasses.field(
+    default_factory=dict
+  )
 
   def setting(self, *path: str) -> Any:
     """A value of the config, None if it has no such field."""
@@ -141,8 +154,10 @@ def read(path: pathlib.Path) -> Run:
     genotype, _ = _read_genotype(folder / "genotype.json", faults)
     networks.append(_read_network(name, folder, genotype, faults))
   selection = read_log(path / "selection" / "metrics.jsonl")
-  for log in (search, selection):
+  segment = read_log(path / "segment" / "metrics.jsonl")
+  for log in (search, selection, segment):
     faults += log.faults if log else ()
+  examples = _read_examples(path / "segment" / "examples.npz", faults)
   looked_up = path / "benchmark.json"
   return Run(
     name=path.resolve().name,
@@ -157,6 +172,8 @@ def read(path: pathlib.Path) -> Run:
     benchmark=_read_object(looked_up, faults) if looked_up.exists() else {},
     faults=tuple(faults),
     selection=selection,
+    segment=segment,
+    segment_examples=examples,
   )
 
 
@@ -248,6 +265,20 @@ def _read_object(path: pathlib.Path, faults: list[str]) -> Mapping[str, Any]:
   try:
     return _mapping(json.loads(path.read_text(encoding="utf-8")))
   except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    faults.append(f"{path.name} cannot be read: {error}")
+    return {}
+
+
+def _read_examples(
+  path: pathlib.Path, faults: list[str]
+) -> Mapping[str, np.ndarray]:
+  """The arrays of a few segmented images; empty where there are none."""
+  if not path.exists():
+    return {}
+  try:
+    with np.load(path) as archive:
+      return {name: archive[name] for name in _EXAMPLES}
+  except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
     faults.append(f"{path.name} cannot be read: {error}")
     return {}
 

@@ -15,6 +15,7 @@ from jnas.report import (
   picture,
   plots,
   sections,
+  segmentation,
   selection,
   theme,
   trajectories,
@@ -67,6 +68,7 @@ def draw(run: folder.Run) -> dict[str, picture.Picture]:
   figures |= selection.draw(run)
   figures["training_accuracy"] = plots.training_accuracy(run.networks)
   figures["training_loss"] = plots.training_loss(run.networks)
+  figures |= segmentation.draw(run)
   figures |= trajectories.draw(run.benchmark)
   return {name: picture.render(f) for name, f in figures.items() if f}
 

@@ -152,6 +152,29 @@ def training_loss(
   return _lines(_training_series(networks, "loss"), ylabel="loss")
 
 
+def segment_miou(log: folder.Log) -> figure_lib.Figure | None:
+  """Mean intersection over union and pixels right, over the epochs."""
+  named = [
+    ("mIoU, test", "test_miou", "sep", False),
+    ("pixels, test", "test_pixel_accuracy", "pool", False),
+    ("pixels, train", "train_pixel_accuracy", "pool", True),
+  ]
+  series = [
+    Series(label, log.numbers(), log.values(name), role, dashed)
+    for label, name, role, dashed in named
+  ]
+  return _lines(series, percent=True)
+
+
+def segment_loss(log: folder.Log) -> figure_lib.Figure | None:
+  """Loss of a pixel over the epochs."""
+  series = [
+    Series(split, log.numbers(), log.values(f"{split}_loss"), "sep", dashed)
+    for split, dashed in (("test", False), ("train", True))
+  ]
+  return _lines(series, ylabel="loss")
+
+
 def _search_series(log: folder.Log, metric: str) -> list[Series]:
   named = [
     ("supernet, train", f"train_{metric}", "none", False),

@@ -11,6 +11,7 @@ from jnas.report import (
   findings,
   folder,
   markup,
+  segmentation,
   selection,
   tables,
 )
@@ -32,6 +33,7 @@ def body(run: folder.Run, pictures: curves.Pictures) -> str:
     ("weights", "Architecture weights", curves.weights(run, pictures)),
     ("selection", "Selection", selection.section(run, pictures)),
     ("retraining", "Retraining", curves.retraining(run, pictures)),
+    ("segmentation", "Segmentation", segmentation.section(run, pictures)),
     ("settings", "Settings", _settings(run)),
   ]
   parts = [part for part in parts if part[2]]
@@ -89,6 +91,8 @@ def _cells(run: folder.Run, pictures: curves.Pictures) -> str:
     return ""
   by = "selection" if run.selection else "search"
   lead = f"What the {by} found." if run.is_final else "As of the last epoch."
+  if run.search is None:
+    lead = "As they were given."
   drawn = ""
   for cell_type, cell in run.genotype.cells().items():
     name = f"cell_{cell_type}"
@@ -123,6 +127,8 @@ def _result(run: folder.Run) -> str:
   """The final table, and which split each number is from."""
   table = tables.results(run)
   if table is None:
+    if run.search is None and run.segment is not None:
+      return ""
     return f"<p>No network has been retrained yet.</p>{_splits(run)}"
   origin = ", ".join(f"{k} {v}" for k, v in run.versions.items())
   if run.config_hash:

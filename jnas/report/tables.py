@@ -126,7 +126,7 @@ def search(run: folder.Run) -> Table | None:
   valid = split_note(log, "valid")
 
   def last(name: str) -> float:
-    return _last_value(log, name)
+    return last_value(log, name)
 
   rows = [
     Row("Supernet's accuracy", valid, (percent(last("valid_accuracy")),)),
@@ -186,7 +186,7 @@ def benchmark(run: folder.Run) -> Table | None:
 
 def final_accuracy(log: folder.Log) -> float:
   """Test accuracy of the last epoch known."""
-  return _last_value(log, "test_accuracy")
+  return last_value(log, "test_accuracy")
 
 
 def best_accuracy(log: folder.Log) -> float:
@@ -208,7 +208,7 @@ def progress(log: folder.Log, run: folder.Run, stage: str) -> str:
 
 def seconds(log: folder.Log) -> float:
   """Wall time of a stage so far; its epochs tell the time since its start."""
-  return _last_value(log, "seconds")
+  return last_value(log, "seconds")
 
 
 def split_note(log: folder.Log, split: str) -> str:
@@ -280,7 +280,7 @@ def size(value: float) -> str:
   return f"{value / 2**30:.2f} GiB"
 
 
-def _last_value(log: folder.Log, name: str) -> float:
+def last_value(log: folder.Log, name: str) -> float:
   """A metric from the summary, else from the last epoch that has it."""
   told = folder.number(log.summary, name)
   if math.isfinite(told):
@@ -298,7 +298,7 @@ def _all(form, values: Sequence[float]) -> tuple[str, ...]:
 
 
 def _last(networks, name: str, form) -> tuple[str, ...]:
-  return _all(form, [_last_value(network.log, name) for network in networks])
+  return _all(form, [last_value(network.log, name) for network in networks])
 
 
 def _summary(networks, name: str, form) -> tuple[str, ...]:

@@ -245,19 +245,9 @@ class Checkpoints:
     """
     self.wait()
     began = time.monotonic()
-    wanted = packing.kinds(target)
-    leaves: list[np.ndarray] = []
-
-    def read() -> dict[str, Any] | None:
-      header, found = self._read_newest(wanted, best=best)
-      leaves.extend(found)
-      return header
-
-    header = processes.from_first(read)
+    header, leaves = self._read_whole(packing.kinds(target), best=best)
     if header is None:
       return None
-    if processes.several():
-      leaves = _from_first(leaves, header["leaves"])
     self._current = header["step"]
     state = packing.place(leaves, target)
     return Restored(
@@ -268,8 +258,39 @@ class Checkpoints:
       time.monotonic() - began,
     )
 
+  def arrays(self) -> dict[str, np.ndarray] | None:
+    """The newest checkpoint that is whole, by path; None where there is none.
+
+    For who wants part of a state that another network had.
+
+    Raises:
+      ValueError: the checkpoint is of another config.
+      CheckpointError: there are checkpoints and none is whole.
+    """
+    header, leaves = self._read_whole(None, best=False)
+    if header is None:
+      return None
+    kinds = packing.table_kinds(header["leaves"])
+    return {k.name: leaf for k, leaf in zip(kinds, leaves, strict=True)}
+
+  def _read_whole(
+    self, wanted: list[packing.Kind] | None, *, best: bool
+  ) -> tuple[dict[str, Any] | None, list[np.ndarray]]:
+    """What the first process reads, in all of them."""
+    leaves: list[np.ndarray] = []
+
+    def read() -> dict[str, Any] | None:
+      header, found = self._read_newest(wanted, best=best)
+      leaves.extend(found)
+      return header
+
+    header = processes.from_first(read)
+    if header is not None and processes.several():
+      leaves = _from_first(leaves, header["leaves"])
+    return header, leaves
+
   def _read_newest(
-    self, wanted: list[packing.Kind], *, best: bool
+    self, wanted: list[packing.Kind] | None, *, best: bool
   ) -> tuple[dict[str, Any] | None, list[np.ndarray]]:
     """Header and leaves of the newest step that is whole, or of the best."""
     # Which state a resumed run starts from:
@@ -314,9 +335,9 @@ class Checkpoints:
     return None, []
 
   def _check_header(
-    self, step: int, header: dict[str, Any], wanted: list[packing.Kind]
+    self, step: int, header: dict[str, Any], wanted: list[packing.Kind] | None
   ) -> None:
-    """Refuses a checkpoint of another format, config or state."""
+    """Refuses a checkpoint of another format, config or state, if wanted."""
     where = f"the checkpoint of step {step} in {self._folder}"
     saved_by = f"it was saved by jnas {header['versions']['jnas']}"
     if header["format"] != _FORMAT:
@@ -328,6 +349,8 @@ class Checkpoints:
         f"{where} is of config {header['config_hash']}, and this config is "
         f"{self._config_hash}; use that config or another workdir"
       )
+    if wanted is None:
+      return
     saved = packing.table_kinds(header["leaves"])
     for was, now in itertools.zip_longest(saved, wanted):
       if was != now:

@@ -32,6 +32,7 @@ class Purpose(enum.IntEnum):
   LATENCY = 15
   TRAIN_CROP = 16
   VALID_CROP = 17
+  DROPOUT = 18
 
 
 class Stage(enum.IntEnum):
@@ -40,6 +41,7 @@ class Stage(enum.IntEnum):
   SEARCH = 0
   EVALUATE = 1
   SELECT = 2
+  SEGMENT = 3
 
 
 def base(seed: int, stage: Stage, index: int = 0) -> PRNGKey:

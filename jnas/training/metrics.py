@@ -9,7 +9,7 @@ import math
 import os
 import pathlib
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import chex
 import jax
@@ -21,6 +21,9 @@ from jnas.types import Array
 # Fields that two runs of one seed need not share: what was measured of the
 # machine, not of the model.
 TIME_FIELDS = ("seconds", "devices", "images_per_s", "rss_bytes")
+
+
+Sums = TypeVar("Sums")  # a pytree
 
 
 class MetricSums(NamedTuple):
@@ -68,7 +71,7 @@ def batch_sums(loss_b: Array, correct_b: Array, weight_b: Array) -> MetricSums:
   )
 
 
-def add(first: MetricSums, second: MetricSums) -> MetricSums:
+def add(first: Sums, second: Sums) -> Sums:
   """The sums over the examples of both."""
   return jax.tree.map(jnp.add, first, second)
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 from jax import flatten_util
 
-from jnas.config import EvaluateConfig, SearchConfig
+from jnas.config import EvaluateConfig, SearchConfig, SegmentConfig
 from jnas.functional import schedules
 from jnas.native import apart
 from jnas.types import Array, PyTree
@@ -60,8 +60,16 @@ def weights(
       lambda count: weights_lr(settings, _epoch(count, steps_per_epoch))
     ),
   )
-  # One long vector instead of hundreds of leaves: a few instructions to
-  # compile instead of a few for each leaf.
+  return _flat(whole)
+
+
+def _flat(
+  whole: optax.GradientTransformationExtraArgs,
+) -> optax.GradientTransformation:
+  """The same on one long vector instead of hundreds of leaves.
+
+  A few instructions to compile instead of a few for each leaf.
+  """
   return optax.flatten(
     optax.GradientTransformation(whole.init, apart.on_cpu(whole.update))
   )
@@ -107,6 +115,35 @@ def _schedule(settings: SearchConfig | EvaluateConfig, epoch) -> Array:
     )
   return schedules.cosine(
     epoch, start=settings.lr, end=settings.lr_min, num_epochs=settings.epochs
+  )
+
+
+def segmentation(
+  settings: SegmentConfig, *, num_steps: int
+) -> optax.GradientTransformation:
+  """SGD with momentum and the "poly" rate, which falls with every step.
+
+  Source: DeepLabV3 (arXiv:1706.05587), Sec. 4.1.
+
+  Args:
+    settings: lr, lr_power, momentum, weight_decay.
+    num_steps: of the whole training.
+  """
+  return _flat(
+    optax.chain(
+      optax.add_decayed_weights(settings.weight_decay),
+      optax.trace(decay=settings.momentum),
+      optax.scale_by_learning_rate(
+        lambda count: segmentation_lr(settings, count, num_steps=num_steps)
+      ),
+    )
+  )
+
+
+def segmentation_lr(settings: SegmentConfig, step, *, num_steps: int) -> Array:
+  """Learning rate of a step of `segmentation`."""
+  return schedules.polynomial(
+    step, start=settings.lr, power=settings.lr_power, num_steps=num_steps
   )
 
 

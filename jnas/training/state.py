@@ -39,7 +39,8 @@ class TrainState(NamedTuple):
     batch_stats: running batch statistics.
     params_opt: state of the optimiser.
     sums: training metrics of the epoch under way.
-    best: `[]` float32, the best test accuracy of any epoch so far.
+    best: `[]` float32, the best test accuracy of any epoch so far; of classes
+      of pixels, the best mean intersection over union.
     average: moving average of `{"params", "batch_stats"}`; None where none is
       kept.
   """

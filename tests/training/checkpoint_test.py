@@ -98,6 +98,15 @@ def test_every_kind_of_leaf_comes_back_bit_for_bit(tmp_path):
   assert bits_of(restored.state) == bits_of(state)
 
 
+def test_arrays_are_read_by_path_without_knowing_the_state(saved, tmp_path):
+  arrays = checkpoints_in(saved).arrays()
+  assert set(arrays) == {"params/w", "key", "step"}
+  np.testing.assert_array_equal(arrays["params/w"], state_at(20).params["w"])
+  assert checkpoints_in(tmp_path / "none").arrays() is None
+  with pytest.raises(ValueError, match="is of config 0123456789ab"):
+    checkpoints_in(saved, "another").arrays()
+
+
 def test_a_state_may_be_donated_as_soon_as_it_is_saved(tmp_path):
   state = jnp.arange(1000, dtype=jnp.float32)
   expected = np.arange(1000, dtype=np.float32)

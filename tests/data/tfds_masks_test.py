@@ -1,0 +1,100 @@
+"""Masks of sets prepared by TensorFlow Datasets, prepared here without it."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jnas.data import masked, segmentation
+from tests.data import scenes
+
+ALL = segmentation.Options("train", None, None)
+VIEW = masked.View(32, 64, 0.5, 2.0, True, ())
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+  """A folder with two small prepared sets, one of them without masks."""
+  pytest.importorskip("array_record")
+  tfds = pytest.importorskip("tensorflow_datasets")
+
+  def png(array: np.ndarray) -> io.BytesIO:
+    content = io.BytesIO()
+    Image.fromarray(array).save(content, "PNG")
+    content.seek(0)
+    return content
+
+  class Dressed(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    __module__ = "tfds_masks_test"  # TFDS looks for files beside a package's.
+    name = "dressed"
+    VERSION = tfds.core.Version("1.0.0")
+    MASK = "segmentation_mask"
+
+    def _info(self):
+      features = {
+        "image": tfds.features.Image(
+          shape=(None, None, 3), encoding_format="png"
+        ),
+        self.MASK: tfds.features.Image(
+          shape=(None, None, 1), encoding_format="png"
+        ),
+      }
+      return tfds.core.DatasetInfo(
+        builder=self, features=tfds.features.FeaturesDict(features)
+      )
+
+    def _split_generators(self, dl_manager):
+      return {
+        "train": self._generate_examples("train", 6),
+        "test": self._generate_examples("test", 3),
+      }
+
+    def _generate_examples(self, split, number):
+      pairs = zip(*scenes.make(number, split=split), strict=True)
+      for index, (image, mask) in enumerate(pairs):
+        yield index, {"image": png(image), self.MASK: png(mask)}
+
+  class Depths(Dressed, skip_registration=True):
+    __module__ = Dressed.__module__
+    name = "depths"
+    MASK = "depth"
+
+  folder = tmp_path_factory.mktemp("tfds")
+  for builder in (Dressed, Depths):
+    builder(data_dir=folder, file_format="array_record").download_and_prepare()
+  return folder
+
+
+@pytest.fixture
+def prepared(data_dir, monkeypatch):
+  """The sets are found by their names."""
+  import tensorflow_datasets as tfds
+
+  builder = tfds.builder
+  monkeypatch.setattr(
+    tfds, "builder", lambda name: builder(name, data_dir=data_dir)
+  )
+
+
+def test_masks_are_those_that_were_prepared(prepared):
+  info = segmentation.describe("tfds:dressed", ALL)
+  assert (info.num_train, info.num_test, info.num_classes) == (6, 3, 4)
+  dataset = segmentation.load("tfds:dressed", ALL, VIEW)
+  assert dataset.class_names == ("0", "1", "2", "3")
+  # TFDS stores the examples in an order of its own.
+  wanted = {
+    image.tobytes(): mask.tobytes()
+    for image, mask in zip(*scenes.make(3, split="test"), strict=True)
+  }
+  pairs = [dataset.test.example(at, None) for at in range(3)]
+  assert {i.tobytes(): m.tobytes() for i, m in pairs} == wanted
+  some = segmentation.load("tfds:dressed", ALL._replace(limit=4), VIEW)
+  assert len(some.train) == 4
+
+
+def test_a_set_without_masks_or_with_images_too_large_is_one_line(prepared):
+  with pytest.raises(ValueError, match="features depth, image; wanted image a"):
+    segmentation.describe("tfds:depths", ALL)
+  with pytest.raises(ValueError, match="eval_size is 32; it must be 64 or mor"):
+    segmentation.load("tfds:dressed", ALL, VIEW._replace(whole=32))
