@@ -259,6 +259,13 @@ def _read_backbone(
     arrays = checkpoints.arrays()
   if arrays is None:
     raise FileNotFoundError(f"no checkpoint in {trained.evaluate}")
+  # What was tested there: the moving average of the weights, if there was one.
+  average = {
+    path.removeprefix("average/"): value
+    for path, value in arrays.items()
+    if path.startswith("average/")
+  }
+  weights = average or arrays
   images = jnp.zeros((1, *found.info.image_shape))
 
   def init() -> Any:
@@ -266,6 +273,6 @@ def _read_backbone(
     return net.init({"params": key, "noise": key}, images, train=False)
 
   segmenters.overlay(
-    jax.eval_shape(init), arrays, f"segment.backbone {str(trained.path)!r}"
+    jax.eval_shape(init), weights, f"segment.backbone {str(trained.path)!r}"
   )
-  return arrays
+  return weights
