@@ -240,9 +240,10 @@ def _project_transpose(ct, t, y, var, *, eps):
 
 
 def _push_jvp(primals, tangents, *, eps):
-  tangents = [*map(ad.instantiate_zeros, tangents)]
+  tangents = tuple(map(ad.instantiate_zeros, tangents))
   run = functools.partial(_push_xla, eps=eps)
-  return _push_p.bind(*primals, eps=eps), jax.jvp(run, primals, tangents)[1]
+  out = _push_p.bind(*primals, eps=eps)
+  return out, jax.jvp(run, tuple(primals), tangents)[1]
 
 
 def _push_transpose(cts, t, y, var, *, eps):

@@ -148,11 +148,21 @@ def test_second_derivatives_are_those_of_the_definition(dtype, tolerance, x64):
   _, expected = jax.jit(lambda v: jax.jvp(gradient, (wide,), (v,)))(
     direction.astype(np.float64)
   )
-  gradient = jax.grad(functools.partial(bend, ours))
+  run = functools.partial(bend, ours)
+  gradient = jax.grad(run)
+
+  def slope(x):
+    return jax.jvp(run, (x,), (direction,))[1]
+
   _, forward = jax.jit(lambda v: jax.jvp(gradient, (x,), (v,)))(direction)
   reverse = jax.jit(jax.grad(lambda x: jnp.vdot(gradient(x), direction)))(x)
-  for actual in (forward, reverse):
+  of_slope = jax.jit(jax.grad(slope))(x)
+  for actual in (forward, reverse, of_slope):
     np.testing.assert_allclose(actual, expected, rtol=0, atol=10 * tolerance)
+  curvature = jax.jit(lambda v: jax.jvp(slope, (x,), (v,))[1])(direction)
+  np.testing.assert_allclose(
+    curvature, jnp.vdot(expected, direction), rtol=0, atol=50 * tolerance
+  )
 
 
 @both_codes

@@ -204,7 +204,7 @@ def test_values_and_derivatives_are_those_of_the_definition(
 
 
 def second_derivatives(run, args):
-  """Reverse over reverse and forward over reverse."""
+  """Reverse over reverse, forward over reverse, reverse over forward."""
 
   def slope(*args):
     found = jax.grad(functools.partial(bend, run), (0, 1, 2))(*args)
@@ -214,8 +214,14 @@ def second_derivatives(run, args):
 
   def both(*args):
     first = jax.grad(functools.partial(bend, run), (0, 1, 2))
-    _, forward = jax.jvp(first, args, tuple(jnp.cos(a) for a in args))
-    return *jax.grad(slope, (0, 1, 2))(*args), *forward
+    directions = tuple(jnp.cos(a) for a in args)
+    _, forward = jax.jvp(first, args, directions)
+
+    def along(*args):
+      return jax.jvp(functools.partial(bend, run), args, directions)[1]
+
+    of_forward = jax.grad(along, (0, 1, 2))(*args)
+    return *jax.grad(slope, (0, 1, 2))(*args), *forward, *of_forward
 
   return jax.jit(both)(*args)
 
