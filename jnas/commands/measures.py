@@ -9,6 +9,9 @@ from jnas import config as configs
 from jnas import options as options_lib
 from jnas.commands import start
 
+# What `jnas bench --compare` can time in turn.
+_COMPARABLE = ("step", "evaluate")
+
 
 def plan_command(arguments: list[str]) -> None:
   """Parameters, steps, peak memory and time, before a run."""
@@ -64,7 +67,6 @@ def bench_command(arguments: list[str]) -> None:
   parser.add_argument(
     "--workload",
     choices=("step", "evaluate"),
-    default="step",
     help="what `scaling` is of: the search's steps (default) or the training's",
   )
   parser.add_argument(
@@ -78,6 +80,17 @@ def bench_command(arguments: list[str]) -> None:
   options, config = options_lib.read_config(parser, arguments)
   if options.repeats < 1:
     raise ValueError(f"--repeats is {options.repeats}; it must be at least 1")
+  if options.what != "scaling":
+    for name in ("workload", "step_seconds"):
+      if getattr(options, name) is not None:
+        raise ValueError(
+          f"--{name.replace('_', '-')} is of `jnas bench scaling`; found with "
+          f"{options.what!r}"
+        )
+  if options.compare is not None and options.what not in _COMPARABLE:
+    raise ValueError(
+      f"--compare with {options.what!r}: it takes {', '.join(_COMPARABLE)}"
+    )
   start.prepare_jax(options)
   if options.what == "estimators":
     _bench_estimators(options, config)
@@ -88,11 +101,6 @@ def bench_command(arguments: list[str]) -> None:
   from jnas.pipeline import bench, bench_select, compare, loading
 
   if options.compare is not None:
-    if options.what not in bench.WORKLOADS:
-      raise ValueError(
-        f"--compare with {options.what!r}: it takes "
-        f"{', '.join(bench.WORKLOADS)}"
-      )
     settings = [compare.parse(text) for text in options.compare]
     given = [
       options_lib.read_config(parser, [*arguments, *setting.overrides])[1]
@@ -126,7 +134,7 @@ def _bench_scaling(options: argparse.Namespace, config: configs.Config) -> None:
 
   result = scaling.run(
     config,
-    workload=options.workload,
+    workload=options.workload or "step",
     step_seconds=options.step_seconds,
     repeats=options.repeats,
   )

@@ -126,20 +126,3 @@ def enlarge(logits: Array, size: tuple[int, int]) -> Array:
   return jax.image.resize(
     logits.astype(jnp.float32), (batch, *size, classes), "bilinear"
   )
-
-
-def count_params(channels: int, settings: Settings) -> int:
-  """Trained numbers of a head.
-
-  Args:
-    channels: of the features that it reads.
-    settings: of the head.
-  """
-  width, num_rates = settings.features, len(settings.rates)
-  norm = 2 * width
-  atrous = 9 * channels * width + norm
-  if settings.separable:
-    atrous = 9 * channels + 2 * channels + channels * width + norm
-  branches = 2 * (channels * width + norm) + num_rates * atrous
-  project = (num_rates + 2) * width * width + norm
-  return branches + project + (width + 1) * settings.num_classes

@@ -10,8 +10,9 @@ Source: the a trous algorithm of DeepLab (arXiv:1606.00915, Sec. 3.1); that
 shifted inputs compute the same is in arXiv:1411.4038, Sec. 3.2.
 Choice: zeros come in where a shift leaves the image, and at the first row and
 column of a shifted image the layers see their own padding in place of the
-pixels shifted out. Dilated kernels would see those: the outputs differ there,
-at odd pixels next to the border, and nowhere else.
+pixels shifted out. Dilated kernels would see those: the outputs differ at odd
+rows near the upper and odd columns near the left border, in one of each behind
+the strided layer and in one more behind every layer of 3x3 after it.
 """
 
 import chex

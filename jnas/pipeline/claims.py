@@ -15,7 +15,7 @@ from typing import Any
 import rich.box
 import rich.table
 
-from jnas import bench
+from jnas import bench, data
 from jnas import config as configs
 from jnas.genotype import Genotype
 from jnas.pipeline import (
@@ -30,8 +30,8 @@ from jnas.pipeline import (
 from jnas.pipeline.verdicts import CLAIMS
 from jnas.training.metrics import MetricsFile
 
-# What a quick look at all claims takes: images, epochs of searches, epochs of
-# trainings. Every stage of every arm runs, and the figures mean little.
+# What a quick look at all claims takes, at most: images, epochs of searches,
+# epochs of trainings. Every stage of every arm runs; the figures mean little.
 _QUICK_IMAGES = 800
 _QUICK_EPOCHS = 5
 _QUICK_TRAININGS = 2
@@ -202,7 +202,10 @@ def _arm(
   if quick:
     config = dataclasses.replace(
       config,
-      data=dataclasses.replace(config.data, limit=_QUICK_IMAGES),
+      data=dataclasses.replace(
+        config.data,
+        limit=min(_QUICK_IMAGES, data.describe(source).num_train),
+      ),
       evaluate=dataclasses.replace(config.evaluate, epochs=_QUICK_TRAININGS),
     )
   return configs.check(config)

@@ -174,6 +174,17 @@ def read_config(path: pathlib.Path) -> configs.Config:
     ) from error
 
 
+def open_made(path: pathlib.Path) -> RunFolder:
+  """The run that a folder holds, which only the first process has to see.
+
+  Raises:
+    FileNotFoundError: if the folder holds no run.
+    ValueError: if its config.json cannot be read.
+  """
+  fields = processes.from_first(lambda: dataclasses.asdict(read_config(path)))
+  return RunFolder(path, configs.from_dict(fields))
+
+
 def summary(folder: pathlib.Path) -> dict[str, Any] | None:
   """The last record of a finished stage, None if it is not finished."""
 
@@ -253,7 +264,7 @@ def _check_searchable(run: RunFolder) -> None:
     return
   if genotypes.read_provenance(run.genotype).get("step") == 0:
     raise ValueError(
-      f"{run.genotype} was given to `jnas evaluate`, not found by a search; "
+      f"{run.genotype} was given by hand, not found by a search; "
       "search in another --workdir"
     )
 

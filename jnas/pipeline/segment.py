@@ -216,7 +216,7 @@ def _find_backbone(config: configs.Config) -> folder.RunFolder | None:
   if not config.segment.backbone:
     return None
   path = pathlib.Path(config.segment.backbone)
-  run = folder.RunFolder(path, folder.read_config(path))
+  run = folder.open_made(path)
   if folder.summary(run.evaluate) is None:
     raise FileNotFoundError(
       f"segment.backbone is {str(path)!r}, which has no trained network: run "

@@ -224,7 +224,7 @@ def _read_genotype(text: str) -> Genotype:
   path = pathlib.Path(text)
   if not (len(text) < 1000 and path.is_dir()):
     return genotypes.parse(text)
-  return folder.load_genotype(folder.RunFolder(path, folder.read_config(path)))
+  return folder.load_genotype(folder.open_made(path))
 
 
 def _describe(sized: Sized, target: Target) -> str:

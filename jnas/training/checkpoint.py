@@ -236,12 +236,13 @@ class Checkpoints:
 
     Args:
       target: a pytree of `jax.ShapeDtypeStruct` with shardings, or of arrays.
-      best: whether to read the one of the highest score instead, where one
-        has a score. A run does not go on from it.
+      best: whether to read the one of the highest score instead. A run does
+        not go on from it.
 
     Raises:
       ValueError: the checkpoint is of another config, or of another state.
-      CheckpointError: there are checkpoints and none is whole.
+      CheckpointError: there are checkpoints and none is whole; or the best is
+        wanted, and damage or a lack of scores hides which one it is.
     """
     self.wait()
     began = time.monotonic()
@@ -308,10 +309,8 @@ class Checkpoints:
     self._damaged = []
     reasons = []
     steps = sorted(self._files.steps(), reverse=True)
-    if best:
-      scores = [(self._score(step), step) for step in steps]
-      rated = [(-score, step) for score, step in scores if score is not None]
-      steps = [step for _, step in sorted(rated)] or steps
+    if best and steps:
+      steps = [self._find_best(steps)]
     for step in steps:
       try:
         header = self._files.read_header(step)
@@ -334,6 +333,22 @@ class Checkpoints:
       )
     return None, []
 
+  def _find_best(self, steps: list[int]) -> int:
+    """The step of the highest score, of equal ones the first."""
+    scores = {}
+    for step in sorted(steps):
+      try:
+        scores[step] = self._files.read_header(step).get("score")
+      except packing.DamagedError as error:
+        raise CheckpointError(
+          f"which checkpoint in {self._folder} is the best is not known: that "
+          f"of step {step} is damaged ({error})"
+        ) from error
+    rated = {step: score for step, score in scores.items() if score is not None}
+    if not rated:
+      raise CheckpointError(f"no checkpoint in {self._folder} has a score")
+    return max(rated, key=lambda step: rated[step])
+
   def _check_header(
     self, step: int, header: dict[str, Any], wanted: list[packing.Kind] | None
   ) -> None:
@@ -347,7 +362,8 @@ class Checkpoints:
     if header["config_hash"] != self._config_hash:
       raise ValueError(
         f"{where} is of config {header['config_hash']}, and this config is "
-        f"{self._config_hash}; use that config or another workdir"
+        f"{self._config_hash}; use that config, with the version of jnas "
+        "that it began with, or another workdir"
       )
     if wanted is None:
       return

@@ -31,6 +31,18 @@ RUN = ("run", "--config", "smoke", "--workdir", "run")
       ["bench", "step", "--config", "smoke", "--repeats", "0"],
       "--repeats is 0; it must be at least 1",
     ),
+    (
+      ["bench", "step", "--config", "smoke", "--workload", "evaluate"],
+      "--workload is of `jnas bench scaling`; found with 'step'",
+    ),
+    (
+      ["bench", "data", "--config", "smoke", "--step-seconds", "1"],
+      "--step-seconds is of `jnas bench scaling`; found with 'data'",
+    ),
+    (
+      ["bench", "scaling", "--config", "smoke", "--compare", "base", "base"],
+      "--compare with 'scaling': it takes step, evaluate",
+    ),
     (["plan", "--config", "smoke", "--jsn"], "unknown option '--jsn'"),
     (["list", "methodz"], "invalid choice: 'methodz' (choose from 'methods'"),
     (["genotype", "show"], "the following arguments are required: genotype"),

@@ -120,6 +120,6 @@ def test_a_folder_whose_genotype_was_given_is_not_searched(refusal, run_folder):
     path / "genotype.json", genotypes.parse("DARTS_V2"), {"step": 0}
   )
   assert refusal(*SEARCH) == (
-    "run/genotype.json was given to `jnas evaluate`, not found by a search; "
+    "run/genotype.json was given by hand, not found by a search; "
     "search in another --workdir"
   )

@@ -65,7 +65,9 @@ def test_arms_are_configs_that_are_accepted(name):
   for arm in CLAIMS[name].arms:
     given = config.check(config.load(f"claims/{arm}"))
     assert given.name == arm
-    quick = claims._arm(arm, "cifar10", seed=3, epochs=5, quick=True, table="")
+    quick = claims._arm(
+      arm, "fashion_mnist_mini", seed=3, epochs=5, quick=True, table=""
+    )
     assert (quick.seed, quick.search.epochs) == (3, 5)
     assert quick.data.limit < given.data.limit
 

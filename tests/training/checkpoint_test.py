@@ -225,6 +225,15 @@ def test_the_best_checkpoint_is_kept_beside_the_newest(tmp_path, again):
   best = checkpoints_in(tmp_path).restore(state_at(0), best=True)
   assert best.step == 3 and bits_of(best.state) == bits_of(state_at(3))
   assert checkpoints_in(tmp_path).restore(state_at(0)).step == 7
+  for file in (tmp_path / "3" / "header").iterdir():
+    file.write_bytes(b"")
+  with pytest.raises(checkpoint.CheckpointError, match="the best is not known"):
+    checkpoints_in(tmp_path).restore(state_at(0), best=True)
+
+
+def test_without_scores_no_checkpoint_is_the_best(saved):
+  with pytest.raises(checkpoint.CheckpointError, match="has a score"):
+    checkpoints_in(saved).restore(state_at(0), best=True)
 
 
 def test_reading_leaves_the_folder_as_it_is(saved):
