@@ -32,18 +32,25 @@ def identity(config: Config) -> dict[str, Any]:
 
 
 def fingerprint(config: Config) -> str:
-  """12 hexadecimal digits that change with any field of `identity`."""
+  """12 hexadecimal digits that change with any field of `identity`.
+
+  Fields at their defaults do not enter, so that a run goes on under a version
+  of jnas that has new ones. That a default is another one now shows in the
+  fields themselves, which a run folder keeps.
+  """
   fields = _plain(config)
-  del fields["benchmark"]
+  fields.pop("benchmark", None)
   text = json.dumps(fields, sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _plain(record: Any) -> dict[str, Any]:
-  """The fields as values; 1 in a float's field is the 1.0 it stands for."""
+  """The fields not at their defaults; 1 in a float's field is a 1.0."""
   values = {}
   for field in dataclasses.fields(record):
     value = getattr(record, field.name)
+    if value == _default(field):
+      continue
     if dataclasses.is_dataclass(value):
       values[field.name] = _plain(value)
     elif field.type is float:
@@ -53,6 +60,13 @@ def _plain(record: Any) -> dict[str, Any]:
     else:
       values[field.name] = value
   return values
+
+
+def _default(field: dataclasses.Field) -> Any:
+  """A field's default; `MISSING` where it has none."""
+  if field.default_factory is not dataclasses.MISSING:
+    return field.default_factory()
+  return field.default
 
 
 def _section(of: type, values: dict[str, Any]) -> Any:
@@ -68,15 +82,19 @@ def _section(of: type, values: dict[str, Any]) -> Any:
 def from_dict(fields: dict[str, Any]) -> Config:
   """The config that `dataclasses.asdict` or `identity` wrote.
 
+  Fields that it lacks, as one of an older jnas may, are at their defaults.
+
   Raises:
-    ValueError: for a field that is unknown, missing or of another type.
+    ValueError: for a field that is unknown or of another type, or no name.
   """
-  fields = {"benchmark": {}, "segment": {}, **fields}
   try:
     config = Config(
       **{
         **fields,
-        **{name: _section(of, fields[name]) for name, of in SECTIONS.items()},
+        **{
+          name: _section(of, fields.get(name, {}))
+          for name, of in SECTIONS.items()
+        },
       }
     )
   except (TypeError, KeyError) as error:

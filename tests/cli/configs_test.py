@@ -1,5 +1,7 @@
 """Config files that do not give a config."""
 
+import dataclasses
+import json
 import os
 import pathlib
 import subprocess
@@ -89,6 +91,28 @@ def test_a_whole_number_will_do_for_a_float_and_is_the_same_config(here):
   from_file = config.load("own.py")
   as_float = config.Config("x", search=config.SearchConfig(lr=1.0))
   assert config.fingerprint(from_file) == config.fingerprint(as_float)
+
+
+def test_a_config_of_an_older_jnas_is_the_same_run():
+  from jnas import config
+
+  now = config.load("pt_cifar10")
+  old = config.identity(now)
+  del old["segment"], old["evaluate"]["ema_decay"], old["search"]["lr_warmup"]
+  read = config.from_dict(json.loads(json.dumps(old)))
+  assert read == now
+  assert config.fingerprint(read) == config.fingerprint(now)
+  changed = [
+    dataclasses.replace(now, seed=1),
+    dataclasses.replace(
+      now, evaluate=dataclasses.replace(now.evaluate, ema_decay=0.9)
+    ),
+    dataclasses.replace(
+      now, search=dataclasses.replace(now.search, momentum=0.5)
+    ),
+  ]
+  hashes = {config.fingerprint(each) for each in (now, *changed)}
+  assert len(hashes) == 1 + len(changed)
 
 
 def test_the_program_itself_ends_with_one_line_and_code_2(here):

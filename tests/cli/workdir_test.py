@@ -31,7 +31,7 @@ def test_a_run_folder_of_another_config_is_refused(refusal, run_folder):
     (json.dumps({"config": SETTINGS})[:99], "line 1 column"),
     ("[]", 'no "config" in it'),
     ("{}", 'no "config" in it'),
-    ('{"config": {}}', "KeyError: 'method'"),
+    ('{"config": {}}', "required positional argument: 'name'"),
     (
       json.dumps({"config": SETTINGS}).replace('"epochs"', '"epoch"'),
       "did you mean 'epochs'?",
