@@ -63,6 +63,12 @@ def voc_root(source):
   return pathlib.Path(source.removeprefix("voc:"))
 
 
+def cut_off(path):
+  """Leaves two thirds of a file, its header among them."""
+  content = path.read_bytes()
+  path.write_bytes(content[: len(content) * 2 // 3])
+
+
 def test_an_augmented_list_has_a_folder_of_masks_of_its_own(source):
   root = voc_root(source)
   lists = root / "ImageSets" / "Segmentation"
@@ -103,6 +109,14 @@ def test_an_augmented_list_has_a_folder_of_masks_of_its_own(source):
     (
       lambda r: (r / "SegmentationClass/test_0001.png").write_bytes(b"x"),
       "test_0001.png' is damaged or unreadable",
+    ),
+    (
+      lambda r: cut_off(r / "JPEGImages/train_0003.jpg"),
+      "JPEGImages/train_0003.jpg' is damaged or unreadable: image file is trun",
+    ),
+    (
+      lambda r: cut_off(r / "JPEGImages/test_0002.jpg"),
+      "JPEGImages/test_0002.jpg' is damaged or unreadable: image file is trunc",
     ),
     (
       lambda r: Image.new("RGB", (64, 64)).save(
