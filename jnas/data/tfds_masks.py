@@ -8,8 +8,8 @@ and no masks.
 
 import concurrent.futures
 import functools
-import io
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -18,6 +18,8 @@ from jnas.data import base, checks, masked, tfds, views, voc
 
 _IMAGE = "image"
 _MASKS = ("segmentation_mask", "segmentation_label")
+
+Value = TypeVar("Value")
 
 
 class Examples(NamedTuple):
@@ -37,28 +39,36 @@ class Examples(NamedTuple):
 
   def read(self, position: int) -> masked.Pair:
     """An image `[H, W, 3]` and its mask `[H, W]`, uint8."""
-    return self._decode(position, _IMAGE, "RGB"), self.mask(position)
+    image = self._use(position, _IMAGE, lambda image: _decode(image, "RGB"))
+    return image, self.mask(position)
 
   def mask(self, position: int) -> np.ndarray:
     """A mask alone, `[H, W]` uint8."""
-    return self._decode(position, self.mask_key, "L")
+    return self._use(position, self.mask_key, lambda mask: _decode(mask, "L"))
 
   def size(self, position: int) -> tuple[int, int]:
-    """Width and height of an image, from its header."""
-    return Image.open(io.BytesIO(self.encoded[position][_IMAGE])).size
+    """Width and height of an image, which is read to its end."""
+    return self._use(position, _IMAGE, views.read_to_end)
 
   def name(self, position: int) -> str:
     """Of an image, for messages."""
     return f"{self.place} example {position}"
 
-  def _decode(self, position: int, key: str, mode: str) -> np.ndarray:
+  def _use(
+    self, position: int, key: str, function: Callable[[Image.Image], Value]
+  ) -> Value:
+    """What a function gives of an image, or one line that names the image."""
     try:
-      with Image.open(io.BytesIO(self.encoded[position][key])) as image:
-        return np.asarray(image.convert(mode))
+      with views.open_bytes(self.encoded[position][key]) as image:
+        return function(image)
     except views.DAMAGED as error:
       raise ValueError(
         f"{self.name(position)}: its {key} is damaged or unreadable: {error}"
       ) from error
+
+
+def _decode(image: Image.Image, mode: str) -> np.ndarray:
+  return np.asarray(image.convert(mode))
 
 
 def describe(
@@ -93,7 +103,7 @@ def load(
   test_limit: int | None,
   view: masked.View,
 ) -> masked.MaskedDataset:
-  """Checks every mask; the images are read when they are wanted.
+  """Checks every image and mask; they are read again when they are wanted.
 
   Args:
     argument: as for `describe`.
@@ -103,8 +113,9 @@ def load(
 
   Raises:
     FileNotFoundError: as for `describe`.
-    ValueError: as for `describe`; a mask is damaged, has another size than
-      its image or an unknown class, or a test image is too large.
+    ValueError: as for `describe`; an image or a mask is damaged, a mask has
+      another size than its image or an unknown class, or a test image is too
+      large.
   """
   train, test = _open(argument, limit, test_limit)
   num_classes = _count_classes(argument, limit, test_limit)
@@ -134,8 +145,8 @@ def _open(
   found = [key for key in _MASKS if isinstance(kinds.get(key), image)]
   if not found or not isinstance(kinds.get(_IMAGE), image):
     raise ValueError(
-      f"{name} has the features {', '.join(kinds) or 'none'}; wanted {_IMAGE} "
-      f"and {' or '.join(_MASKS)}"
+      f"{name} has the features {', '.join(sorted(kinds)) or 'none'}; wanted "
+      f"{_IMAGE} and {' or '.join(_MASKS)}"
     )
   splits = tfds.find_splits(builder, name)
 

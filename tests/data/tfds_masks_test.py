@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jnas.data import masked, segmentation
+from jnas.data import masked, segmentation, tfds_masks
 from tests.data import scenes
 
 ALL = segmentation.Options("train", None, None)
@@ -91,6 +91,38 @@ def test_masks_are_those_that_were_prepared(prepared):
   assert {i.tobytes(): m.tobytes() for i, m in pairs} == wanted
   some = segmentation.load("tfds:dressed", ALL._replace(limit=4), VIEW)
   assert len(some.train) == 4
+
+
+def encoded(array, kind, share=1.0):
+  """A file's bytes, or the first share of them."""
+  content = io.BytesIO()
+  Image.fromarray(array).save(content, kind)
+  return content.getvalue()[: int(len(content.getvalue()) * share)]
+
+
+@pytest.mark.parametrize(
+  ("content", "reason"),
+  [
+    (b"nothing", "of no format that Pillow knows"),
+    (
+      encoded(scenes.make(1)[0][0], "JPEG", share=0.7),
+      "image file is truncated",
+    ),
+  ],
+)
+def test_a_damaged_image_is_one_line_that_names_the_example(content, reason):
+  mask = encoded(np.zeros((64, 64), np.uint8), "PNG")
+  examples = tfds_masks.Examples(
+    [{"image": content, "segmentation_mask": mask}],
+    *("segmentation_mask", 1, "tfds:pets: train"),
+  )
+  assert examples.mask(0).shape == (64, 64)
+  for use in (examples.size, examples.read):
+    with pytest.raises(ValueError) as caught:
+      use(0)
+    said = "tfds:pets: train example 0: its image is damaged or unreadable: "
+    assert str(caught.value).startswith(said + reason)
+    assert "BytesIO" not in str(caught.value)
 
 
 def test_a_set_without_masks_or_with_images_too_large_is_one_line(prepared):
