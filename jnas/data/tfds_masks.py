@@ -2,8 +2,8 @@
 
 The mask is the image of one channel that is called `segmentation_mask` or
 `segmentation_label`. TFDS does not name its classes: they are the numbers up
-to the largest in a training mask, and 255 counts nowhere. TFDS's VOC has boxes
-and no masks.
+to the largest in any training mask, and 255 counts nowhere. TFDS's VOC has
+boxes and no masks.
 """
 
 import concurrent.futures
@@ -30,12 +30,14 @@ class Examples(NamedTuple):
     mask_key: which entry is the mask.
     count: examples to take, the first.
     place: name of set and split, for messages.
+    folder: where the set is prepared.
   """
 
   encoded: Any
   mask_key: str
   count: int
   place: str
+  folder: str
 
   def read(self, position: int) -> masked.Pair:
     """An image `[H, W, 3]` and its mask `[H, W]`, uint8."""
@@ -92,7 +94,7 @@ def describe(
     num_train=train.count,
     num_test=test.count,
     image_shape=(0, 0, 3),
-    num_classes=_count_classes(argument, limit, test_limit),
+    num_classes=_count_classes(argument, train.folder),
   )
 
 
@@ -118,7 +120,7 @@ def load(
       large.
   """
   train, test = _open(argument, limit, test_limit)
-  num_classes = _count_classes(argument, limit, test_limit)
+  num_classes = _count_classes(argument, train.folder)
   _check(train, num_classes, None)
   _check(test, num_classes, view.whole)
   view = view._replace(fill=tuple(round(255 * mean) for mean in voc.MEAN))
@@ -155,7 +157,13 @@ def _open(
     encoded = tfds.read_encoded(builder, name, stored, _IMAGE, found[0])
     checks.check_limit(count, len(encoded), f"{name}: {option}")
     place = f"{name}: {stored}"
-    return Examples(encoded, found[0], count or len(encoded), place)
+    return Examples(
+      encoded,
+      found[0],
+      count or len(encoded),
+      place,
+      str(builder.data_path),
+    )
 
   return (
     of_split("train", limit, "limit"),
@@ -164,11 +172,15 @@ def _open(
 
 
 @functools.cache
-def _count_classes(
-  argument: str, limit: int | None, test_limit: int | None
-) -> int:
-  """One more than the largest class of a training mask."""
-  train, _ = _open(argument, limit, test_limit)
+def _count_classes(argument: str, folder: str) -> int:
+  """One more than the largest class of any training mask, limit or none.
+
+  Args:
+    argument: its name in TFDS.
+    folder: where it is prepared, by which the number is kept, too.
+  """
+  del folder
+  train, _ = _open(argument, None, None)
 
   def largest(position: int) -> int:
     mask = train.mask(position)
