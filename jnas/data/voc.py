@@ -86,7 +86,7 @@ def describe(
 
   Raises:
     FileNotFoundError: a folder, a list, an image or a mask is not there.
-    ValueError: a list is empty, or a limit out of range.
+    ValueError: a list is empty or no text, or a limit out of range.
   """
   found = _find(argument, train_list, limit, test_limit)
   return base.DatasetInfo(
@@ -169,10 +169,21 @@ def _read_list(root: pathlib.Path, listed: str, name: str) -> list[str]:
       f"{name} has no list {listed!r} in {_LISTS}; it has "
       f"{', '.join(there) or 'none'}"
     )
-  names = path.read_text(encoding="utf-8").split()
+  names = _read_text(path, name).split()
   if not names:
     raise ValueError(f"{name}: the list {str(path)!r} is empty")
   return names
+
+
+def _read_text(path: pathlib.Path, name: str) -> str:
+  """A file's text, without the mark that some editors begin it with."""
+  try:
+    return path.read_text(encoding="utf-8-sig")
+  except UnicodeDecodeError as error:
+    raise ValueError(
+      f"{name}: {str(path)!r} is no UTF-8 text: {error.reason} at byte "
+      f"{error.start}"
+    ) from error
 
 
 def _files(root: pathlib.Path, names: Sequence[str], listed: str) -> Files:
@@ -216,7 +227,7 @@ def _class_names(root: pathlib.Path, name: str) -> tuple[str, ...]:
   path = root / "classes.txt"
   if not path.is_file():
     return CLASSES
-  lines = path.read_text(encoding="utf-8").splitlines()
+  lines = _read_text(path, name).splitlines()
   names = tuple(line.strip() for line in lines if line.strip())
   if not 2 <= len(names) <= masked.IGNORED or len(set(names)) < len(names):
     raise ValueError(

@@ -60,7 +60,7 @@ def masks(here) -> str:
     ),
     (["--evaluate.cutout", 8], "evaluate.cutout is 8; it must be 0, since"),
     (["--data.source", "voc:none"], "voc:none has no folder JPEGImages"),
-    (["--data.source", "fashion_mnist_mini"], "unknown source of masks"),
+    (["--data.source", "fashion_mnist_mini"], "unknown mask source"),
     (["--data.source", "tfds:voc/2012"], "TFDS's VOC has boxes and no masks"),
     (
       ["--evaluate.stem", "cifar", "--genotype", "DARTS_V2"],
