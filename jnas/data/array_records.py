@@ -4,8 +4,8 @@ Shard by shard: each is written under another name, checked, and given its own
 name at one stroke, so what has its name is whole and need not be written again
 after a kill. The folder has another name, too, until all of it is there.
 
-No image is changed, but those that are no JPEG or not RGB, which are encoded
-anew as JPEG of the highest quality, as TFDS does.
+No image is changed, but those that are no JPEG, or one neither in RGB nor grey:
+they are encoded anew as JPEG of the highest quality, in RGB, as TFDS does.
 """
 
 import concurrent.futures
