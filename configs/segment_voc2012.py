@@ -36,6 +36,8 @@ def get_config() -> config.Config:
   return config.Config(
     name="segment_voc2012",
     data=config.DataConfig(source="voc:VOCdevkit/VOC2012"),
-    evaluate=dataclasses.replace(base.evaluate, auxiliary_weight=0.0),
+    evaluate=dataclasses.replace(
+      base.evaluate, auxiliary_weight=0.0, label_smoothing=0.0
+    ),
     segment=config.SegmentConfig(train_list="trainaug"),
   )

@@ -30,9 +30,11 @@ class DataConfig:
   Attributes:
     source: fashion_mnist_mini, npz:PATH, folder:PATH, cifar10, cifar100, svhn,
       imagenet2012, tfds:NAME, or a dotted path "package.module:load"; with
-      masks, for `jnas segment`, voc:PATH, npz:PATH or tfds:NAME.
-    limit: training images to use, a class-balanced head; 0 for all.
-    test_limit: test images to use; 0 for all.
+      masks, for `jnas segment`, voc:PATH, npz:PATH, tfds:NAME or a dotted path
+      "package.module:SOURCE".
+    limit: training images to use, the first of a class-balanced order, or, of
+      images with masks, the first as they are stored; 0 for all.
+    test_limit: test images to use, likewise; 0 for all.
     image_size: height and width to bring images to; 0 to leave them.
     valid_fraction: share of the training images that fits the architecture.
     crop_padding: pixels of padding before a random crop; 0 for no crop.

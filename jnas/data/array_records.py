@@ -4,8 +4,8 @@ Shard by shard: each is written under another name, checked, and given its own
 name at one stroke, so what has its name is whole and need not be written again
 after a kill. The folder has another name, too, until all of it is there.
 
-No image is changed, but those that are no JPEG or not RGB, which are encoded
-anew as JPEG of the highest quality, as TFDS does.
+No image is changed, but those that are no JPEG, or one neither in RGB nor grey:
+they are encoded anew as JPEG of the highest quality, in RGB, as TFDS does.
 """
 
 import concurrent.futures
@@ -29,7 +29,6 @@ from jnas.data import imagenet_folders, streamed, views
 # 1,025 shards of ImageNet's training images, of 150 MB each.
 PER_SHARD = 1250
 _NOTE = "source.json"
-_CHECKED_SIZE = (64, 64)
 
 
 class Target(NamedTuple):
@@ -238,9 +237,7 @@ def read(image: imagenet_folders.Labelled) -> bytes | BaseException:
     content = image.path.read_bytes()
     with Image.open(io.BytesIO(content)) as opened:
       if opened.format == "JPEG" and opened.mode in ("RGB", "L"):
-        # A JPEG is decoded smaller, faster, but read to its end.
-        opened.draft("RGB", _CHECKED_SIZE)
-        opened.load()
+        views.read_to_end(opened)
         return content
       stored = io.BytesIO()
       opened.convert("RGB").save(stored, "JPEG", quality=100, subsampling=0)

@@ -1,6 +1,8 @@
 """Images with a mask each, by name: what `jnas segment` trains on.
 
-A source is `NAME:ARGUMENT` with a name of `MASKED`.
+A source is `NAME:ARGUMENT` with a name of `MASKED`, or
+`"package.module:SOURCE"` for a `MaskedSource` of the user's own; text after a
+second colon is its argument.
 """
 
 import functools
@@ -16,9 +18,10 @@ class MaskedSource(NamedTuple):
 
   Attributes:
     describe: `(argument, *, limit, test_limit) -> DatasetInfo`, of images of
-      any size, without reading them.
+      any size; reads no image, and masks only to count the classes where
+      nothing else tells their number.
     load: `(argument, *, limit, test_limit, view) -> MaskedDataset`, every mask
-      checked.
+      and every image checked.
     has_lists: whether both also take `train_list`.
   """
 
@@ -52,8 +55,11 @@ class Options(NamedTuple):
 def describe(source: str, options: Options) -> base.DatasetInfo:
   """What `load` would return, without reading the images.
 
+  The masks are read where only they tell the number of classes.
+
   Args:
-    source: `"voc:PATH"`, `"npz:PATH"` or `"tfds:NAME"`.
+    source: `"voc:PATH"`, `"npz:PATH"`, `"tfds:NAME"`, or
+      `"package.module:SOURCE"` with or without `":ARGUMENT"`.
     options: what is read of it.
 
   Returns:
@@ -70,7 +76,7 @@ def describe(source: str, options: Options) -> base.DatasetInfo:
 def load(
   source: str, options: Options, view: masked.View
 ) -> masked.MaskedDataset:
-  """Opens images with masks, and checks every mask.
+  """Opens images with masks, and checks every one.
 
   Args:
     source: as for `describe`.
@@ -79,7 +85,7 @@ def load(
 
   Raises:
     FileNotFoundError: as for `describe`.
-    ValueError: as for `describe`; or a mask is not as it must be.
+    ValueError: as for `describe`; or an image or a mask is not as it must be.
   """
   found, argument = _find(source, options)
   return found.load(argument, view=view)
@@ -93,7 +99,10 @@ def _find(source: str, options: Options) -> tuple[MaskedSource, str]:
       f"{source}: TFDS's VOC has boxes and no masks; unpack the VOC archive "
       "and give voc:PATH"
     )
-  found = registry.resolve(name, MASKED, "source of masks", of=MaskedSource)
+  if name not in MASKED:
+    attribute, _, argument = argument.partition(":")
+    name = f"{name}:{attribute}".rstrip(":")
+  found = registry.resolve(name, MASKED, "mask source", of=MaskedSource)
   chosen: dict[str, Any] = {
     "limit": options.limit,
     "test_limit": options.test_limit,

@@ -2,14 +2,14 @@
 
 The mask is the image of one channel that is called `segmentation_mask` or
 `segmentation_label`. TFDS does not name its classes: they are the numbers up
-to the largest in a training mask, and 255 counts nowhere. TFDS's VOC has boxes
-and no masks.
+to the largest in any training mask, and 255 counts nowhere. TFDS's VOC has
+boxes and no masks.
 """
 
 import concurrent.futures
 import functools
-import io
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -18,6 +18,8 @@ from jnas.data import base, checks, masked, tfds, views, voc
 
 _IMAGE = "image"
 _MASKS = ("segmentation_mask", "segmentation_label")
+
+Value = TypeVar("Value")
 
 
 class Examples(NamedTuple):
@@ -28,37 +30,47 @@ class Examples(NamedTuple):
     mask_key: which entry is the mask.
     count: examples to take, the first.
     place: name of set and split, for messages.
+    folder: where the set is prepared.
   """
 
   encoded: Any
   mask_key: str
   count: int
   place: str
+  folder: str
 
   def read(self, position: int) -> masked.Pair:
     """An image `[H, W, 3]` and its mask `[H, W]`, uint8."""
-    return self._decode(position, _IMAGE, "RGB"), self.mask(position)
+    image = self._use(position, _IMAGE, lambda image: _decode(image, "RGB"))
+    return image, self.mask(position)
 
   def mask(self, position: int) -> np.ndarray:
     """A mask alone, `[H, W]` uint8."""
-    return self._decode(position, self.mask_key, "L")
+    return self._use(position, self.mask_key, lambda mask: _decode(mask, "L"))
 
   def size(self, position: int) -> tuple[int, int]:
-    """Width and height of an image, from its header."""
-    return Image.open(io.BytesIO(self.encoded[position][_IMAGE])).size
+    """Width and height of an image, which is read to its end."""
+    return self._use(position, _IMAGE, views.read_to_end)
 
   def name(self, position: int) -> str:
     """Of an image, for messages."""
     return f"{self.place} example {position}"
 
-  def _decode(self, position: int, key: str, mode: str) -> np.ndarray:
+  def _use(
+    self, position: int, key: str, function: Callable[[Image.Image], Value]
+  ) -> Value:
+    """What a function gives of an image, or one line that names the image."""
     try:
-      with Image.open(io.BytesIO(self.encoded[position][key])) as image:
-        return np.asarray(image.convert(mode))
+      with views.open_bytes(self.encoded[position][key]) as image:
+        return function(image)
     except views.DAMAGED as error:
       raise ValueError(
         f"{self.name(position)}: its {key} is damaged or unreadable: {error}"
       ) from error
+
+
+def _decode(image: Image.Image, mode: str) -> np.ndarray:
+  return np.asarray(image.convert(mode))
 
 
 def describe(
@@ -82,7 +94,7 @@ def describe(
     num_train=train.count,
     num_test=test.count,
     image_shape=(0, 0, 3),
-    num_classes=_count_classes(argument, limit, test_limit),
+    num_classes=_count_classes(argument, train.folder),
   )
 
 
@@ -93,7 +105,7 @@ def load(
   test_limit: int | None,
   view: masked.View,
 ) -> masked.MaskedDataset:
-  """Checks every mask; the images are read when they are wanted.
+  """Checks every image and mask; they are read again when they are wanted.
 
   Args:
     argument: as for `describe`.
@@ -103,11 +115,12 @@ def load(
 
   Raises:
     FileNotFoundError: as for `describe`.
-    ValueError: as for `describe`; a mask is damaged, has another size than
-      its image or an unknown class, or a test image is too large.
+    ValueError: as for `describe`; an image or a mask is damaged, a mask has
+      another size than its image or an unknown class, or a test image is too
+      large.
   """
   train, test = _open(argument, limit, test_limit)
-  num_classes = _count_classes(argument, limit, test_limit)
+  num_classes = _count_classes(argument, train.folder)
   _check(train, num_classes, None)
   _check(test, num_classes, view.whole)
   view = view._replace(fill=tuple(round(255 * mean) for mean in voc.MEAN))
@@ -134,8 +147,8 @@ def _open(
   found = [key for key in _MASKS if isinstance(kinds.get(key), image)]
   if not found or not isinstance(kinds.get(_IMAGE), image):
     raise ValueError(
-      f"{name} has the features {', '.join(kinds) or 'none'}; wanted {_IMAGE} "
-      f"and {' or '.join(_MASKS)}"
+      f"{name} has the features {', '.join(sorted(kinds)) or 'none'}; wanted "
+      f"{_IMAGE} and {' or '.join(_MASKS)}"
     )
   splits = tfds.find_splits(builder, name)
 
@@ -144,7 +157,13 @@ def _open(
     encoded = tfds.read_encoded(builder, name, stored, _IMAGE, found[0])
     checks.check_limit(count, len(encoded), f"{name}: {option}")
     place = f"{name}: {stored}"
-    return Examples(encoded, found[0], count or len(encoded), place)
+    return Examples(
+      encoded,
+      found[0],
+      count or len(encoded),
+      place,
+      str(builder.data_path),
+    )
 
   return (
     of_split("train", limit, "limit"),
@@ -153,11 +172,15 @@ def _open(
 
 
 @functools.cache
-def _count_classes(
-  argument: str, limit: int | None, test_limit: int | None
-) -> int:
-  """One more than the largest class of a training mask."""
-  train, _ = _open(argument, limit, test_limit)
+def _count_classes(argument: str, folder: str) -> int:
+  """One more than the largest class of any training mask, limit or none.
+
+  Args:
+    argument: its name in TFDS.
+    folder: where it is prepared, by which the number is kept, too.
+  """
+  del folder
+  train, _ = _open(argument, None, None)
 
   def largest(position: int) -> int:
     mask = train.mask(position)

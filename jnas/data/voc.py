@@ -10,8 +10,8 @@ or the lines of `classes.txt`.
 
 import concurrent.futures
 import pathlib
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -29,6 +29,8 @@ _LISTS = pathlib.PurePath("ImageSets", "Segmentation")
 _IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
 _TEST_LIST = "val"
 
+Value = TypeVar("Value")
+
 
 class Files(NamedTuple):
   """The files of one split.
@@ -44,8 +46,8 @@ class Files(NamedTuple):
   def read(self, position: int) -> masked.Pair:
     """An image `[H, W, 3]` and its mask `[H, W]`, uint8."""
     return (
-      _decode(self.images[position], "RGB"),
-      _decode(self.masks[position], None),
+      _read(self.images[position], _pixels),
+      _read(self.masks[position], _numbers),
     )
 
   def name(self, position: int) -> str:
@@ -84,7 +86,7 @@ def describe(
 
   Raises:
     FileNotFoundError: a folder, a list, an image or a mask is not there.
-    ValueError: a list is empty, or a limit out of range.
+    ValueError: a list is empty or no text, or a limit out of range.
   """
   found = _find(argument, train_list, limit, test_limit)
   return base.DatasetInfo(
@@ -104,7 +106,7 @@ def load(
   test_limit: int | None,
   view: masked.View,
 ) -> masked.MaskedDataset:
-  """Checks every mask; the images are read when they are wanted.
+  """Checks every image and mask; they are read again when they are wanted.
 
   Args:
     argument: as for `describe`.
@@ -167,10 +169,21 @@ def _read_list(root: pathlib.Path, listed: str, name: str) -> list[str]:
       f"{name} has no list {listed!r} in {_LISTS}; it has "
       f"{', '.join(there) or 'none'}"
     )
-  names = path.read_text(encoding="utf-8").split()
+  names = _read_text(path, name).split()
   if not names:
     raise ValueError(f"{name}: the list {str(path)!r} is empty")
   return names
+
+
+def _read_text(path: pathlib.Path, name: str) -> str:
+  """A file's text, without the mark that some editors begin it with."""
+  try:
+    return path.read_text(encoding="utf-8-sig")
+  except UnicodeDecodeError as error:
+    raise ValueError(
+      f"{name}: {str(path)!r} is no UTF-8 text: {error.reason} at byte "
+      f"{error.start}"
+    ) from error
 
 
 def _files(root: pathlib.Path, names: Sequence[str], listed: str) -> Files:
@@ -214,7 +227,7 @@ def _class_names(root: pathlib.Path, name: str) -> tuple[str, ...]:
   path = root / "classes.txt"
   if not path.is_file():
     return CLASSES
-  lines = path.read_text(encoding="utf-8").splitlines()
+  lines = _read_text(path, name).splitlines()
   names = tuple(line.strip() for line in lines if line.strip())
   if not 2 <= len(names) <= masked.IGNORED or len(set(names)) < len(names):
     raise ValueError(
@@ -242,35 +255,36 @@ def _check_pair(
   num_classes: int,
   largest: int | None,
 ) -> None:
-  try:
-    with Image.open(image) as opened:
-      size = opened.size
-  except views.DAMAGED as error:
-    raise _unreadable(image, error) from error
   masked.check_pair(
-    size,
-    _decode(mask, None),
+    _read(image, views.read_to_end),
+    _read(mask, _numbers),
     num_classes=num_classes,
     largest=largest,
     names=(str(image), str(mask)),
   )
 
 
-def _decode(path: pathlib.Path, mode: str | None) -> np.ndarray:
-  """An image, or, without a mode, the numbers of a mask."""
+def _read(path: pathlib.Path, use: Callable[[Image.Image], Value]) -> Value:
+  """What a function gives of an image, or one line that names the image."""
   try:
     with Image.open(path) as image:
-      if mode is not None:
-        return np.asarray(image.convert(mode))
-      if image.mode not in ("P", "L"):
-        raise ValueError(
-          f"its mode is {image.mode}, not a palette's (P) or grey (L)"
-        )
-      return np.asarray(image)
+      return use(image)
   except views.DAMAGED as error:
-    raise _unreadable(path, error) from error
+    reason = " ".join(str(error).split()) or type(error).__name__
+    raise ValueError(
+      f"image {str(path)!r} is damaged or unreadable: {reason}"
+    ) from error
 
 
-def _unreadable(path: pathlib.Path, error: BaseException) -> ValueError:
-  reason = " ".join(str(error).split()) or type(error).__name__
-  return ValueError(f"image {str(path)!r} is damaged or unreadable: {reason}")
+def _pixels(image: Image.Image) -> np.ndarray:
+  """`[H, W, 3]` uint8."""
+  return np.asarray(image.convert("RGB"))
+
+
+def _numbers(mask: Image.Image) -> np.ndarray:
+  """The class of each pixel, `[H, W]` uint8."""
+  if mask.mode not in ("P", "L"):
+    raise ValueError(
+      f"its mode is {mask.mode}, not a palette's (P) or grey (L)"
+    )
+  return np.asarray(mask)

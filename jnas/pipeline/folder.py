@@ -270,6 +270,11 @@ def _check_searchable(run: RunFolder) -> None:
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:
+  """Writes a file of JSON; see `write_bytes`."""
+  write_bytes(path, (json.dumps(value, indent=2) + "\n").encode())
+
+
+def write_bytes(path: pathlib.Path, content: bytes) -> None:
   """Writes a file whole or not at all.
 
   Raises:
@@ -277,9 +282,8 @@ def write_json(path: pathlib.Path, value: Any) -> None:
   """
   partial = path.with_name(f".{path.name}.partial")
   try:
-    with partial.open("w", encoding="utf-8") as file:
-      json.dump(value, file, indent=2)
-      file.write("\n")
+    with partial.open("wb") as file:
+      file.write(content)
       file.flush()
       os.fsync(file.fileno())
     os.replace(partial, path)

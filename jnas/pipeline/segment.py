@@ -30,8 +30,31 @@ from jnas.training import preemption, sharding
 
 # What the image must be divisible by: it is halved five times.
 _DIVISOR = 32
-# Settings of images that are classified, which mean nothing here.
-_UNUSED = ("image_size", "crop_scale", "jitter", "hue")
+_CUT = (
+  "images with masks are scaled and cut by segment.scale_min, scale_max and "
+  "crop_size"
+)
+_COLOURED = "the colours of images with masks stay as they are"
+_TRAINED = "`jnas segment` trains without"
+# What means nothing here, though it could be thought to: what holds instead,
+# and why. The rest of `evaluate` is the recipe of the backbone's own training.
+_UNUSED = {
+  "data.image_size": (0, _CUT),
+  "data.crop_padding": (0, _CUT),
+  "data.crop_scale": (0.0, _CUT),
+  "data.crop_ratio": (configs.DataConfig().crop_ratio, _CUT),
+  "data.jitter": (0.0, _COLOURED),
+  "data.hue": (0.0, _COLOURED),
+  "data.stream": ("auto", "the kind of source decides on it for masks"),
+  "data.max_unreadable": (0, "every image with a mask must be readable"),
+  "evaluate.cutout": (0, _TRAINED),
+  "evaluate.drop_path": (0.0, _TRAINED),
+  "evaluate.auxiliary_weight": (0.0, _TRAINED),
+  "evaluate.label_smoothing": (0.0, _TRAINED),
+  "evaluate.ema_decay": (0.0, _TRAINED),
+  "evaluate.dtype": ("float32", "`jnas segment` computes with no other"),
+  "evaluate.inherit": (False, "weights are taken from segment.backbone alone"),
+}
 # What makes a backbone.
 _SAME = ("cells", "channels", "stem", "pool_norm")
 
@@ -80,7 +103,7 @@ def run(
   summary = folder.summary(run_folder.segment)
   if summary is None:
     arrays = _read_backbone(trained, net, found) if trained else None
-    with display.waiting("checking the masks"):
+    with display.waiting("checking the images and masks"):
       dataset = load_data(found)
     run_folder.create()
     with run_folder.locked(), preemption.StopFlag() as stop:
@@ -115,13 +138,7 @@ def prepare(config: configs.Config) -> problem.Problem:
     FileNotFoundError: for data that are not there.
   """
   configs.check(config)
-  for name in _UNUSED:
-    value = getattr(config.data, name)
-    if value:
-      raise ValueError(
-        f"data.{name} is {value}; it must be 0, since images with masks are "
-        "scaled and cut by segment.scale_min, scale_max and crop_size"
-      )
+  _refuse_unused(config)
   settings = config.segment
   for name in ("crop_size", "eval_size"):
     size = getattr(settings, name)
@@ -150,6 +167,17 @@ def prepare(config: configs.Config) -> problem.Problem:
   return problem.of(
     config, dataclasses.replace(info, image_shape=(side, side, channels))
   )
+
+
+def _refuse_unused(config: configs.Config) -> None:
+  """Refuses what would be ignored, where it was set: it is no default."""
+  given = configs.flatten(config)
+  defaults = configs.flatten(configs.Config(name=config.name))
+  for name, (held, reason) in _UNUSED.items():
+    if given[name] not in (held, defaults[name]):
+      raise ValueError(
+        f"{name} is {given[name]}; it must be {held}, since {reason}"
+      )
 
 
 def build(found: problem.Problem, genotype: Genotype) -> nn.Module:

@@ -4,7 +4,7 @@ Source: DeepLabV3 (arXiv:1706.05587), Sec. 4.1; EnTranNAS, Table 5.
 """
 
 import functools
-import os
+import io
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -20,7 +20,7 @@ from jnas.functional import pixels
 from jnas.genotype import Genotype
 from jnas.nets import count
 from jnas.nets import segmenter as segmenters
-from jnas.pipeline import epochs, problem, stage, training
+from jnas.pipeline import epochs, folder, problem, stage, training
 from jnas.training import (
   keys,
   memory,
@@ -253,6 +253,10 @@ def _save_examples(
 
   `examples.npz`: `images` `[E, H, W, C]`, `labels` and `predicted` `[E, H, W]`,
   uint8, of images spread over the test split.
+
+  Raises:
+    OSError: in the first process, if it cannot be written, in one line.
+    processes.FirstFailedError: then, in the others.
   """
   number = min(_NUM_EXAMPLES, len(split), test.batch_size)
   chosen = np.linspace(0, len(split) - 1, number).round().astype(np.int32)
@@ -272,15 +276,16 @@ def _save_examples(
     out_shardings=state.step.sharding,
   )
   predicted = jax.device_get(compiled(*arguments))[:number]
-  if not processes.is_first():
-    return
-  pairs = [split.example(int(position), None) for position in chosen]
-  partial = path / ".examples.npz.partial"
-  with partial.open("wb") as file:
+
+  def write() -> None:
+    pairs = [split.example(int(position), None) for position in chosen]
+    content = io.BytesIO()
     np.savez_compressed(
-      file,
+      content,
       images=np.stack([image for image, _ in pairs]),
       labels=np.stack([mask for _, mask in pairs]),
       predicted=predicted,
     )
-  os.replace(partial, path / "examples.npz")
+    folder.write_bytes(path / "examples.npz", content.getvalue())
+
+  processes.from_first(write)

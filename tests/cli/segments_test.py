@@ -44,8 +44,23 @@ def masks(here) -> str:
     (["--segment.epoch", 3], "did you mean --segment.epochs?"),
     (["--data.limit", 9], "limit is 9; 4 images are there: give 1 to 4"),
     (["--data.image_size", 64], "data.image_size is 64; it must be 0, since"),
+    (["--data.crop_padding", 2], "data.crop_padding is 2; it must be 0, since"),
+    (["--data.stream", "off"], "data.stream is off; it must be auto, since"),
+    (
+      ["--data.max_unreadable", 3],
+      "data.max_unreadable is 3; it must be 0, since every image with a mask",
+    ),
+    (
+      ["--evaluate.dtype", "bfloat16"],
+      "evaluate.dtype is bfloat16; it must be float32, since `jnas segment`",
+    ),
+    (
+      ["--evaluate.ema_decay", 0.9],
+      "evaluate.ema_decay is 0.9; it must be 0.0, since `jnas segment` trains",
+    ),
+    (["--evaluate.cutout", 8], "evaluate.cutout is 8; it must be 0, since"),
     (["--data.source", "voc:none"], "voc:none has no folder JPEGImages"),
-    (["--data.source", "fashion_mnist_mini"], "unknown source of masks"),
+    (["--data.source", "fashion_mnist_mini"], "unknown mask source"),
     (["--data.source", "tfds:voc/2012"], "TFDS's VOC has boxes and no masks"),
     (
       ["--evaluate.stem", "cifar", "--genotype", "DARTS_V2"],

@@ -57,10 +57,25 @@ def test_without_names_the_classes_are_those_of_voc(source):
   assert len(voc.CLASSES) == 21 and voc.CLASSES[15] == "person"
 
 
+def test_a_mark_that_an_editor_puts_first_is_no_part_of_a_name(source):
+  lists = voc_root(source) / "ImageSets" / "Segmentation"
+  for path in (lists / "val.txt", voc_root(source) / "classes.txt"):
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+  dataset = segmentation.load(source, ALL, VIEW)
+  assert len(dataset.test) == 3
+  assert dataset.class_names == scenes.CLASSES
+
+
 def voc_root(source):
   import pathlib
 
   return pathlib.Path(source.removeprefix("voc:"))
+
+
+def cut_off(path):
+  """Leaves two thirds of a file, its header among them."""
+  content = path.read_bytes()
+  path.write_bytes(content[: len(content) * 2 // 3])
 
 
 def test_an_augmented_list_has_a_folder_of_masks_of_its_own(source):
@@ -93,6 +108,16 @@ def test_an_augmented_list_has_a_folder_of_masks_of_its_own(source):
       "is empty",
     ),
     (
+      lambda r: (r / "ImageSets/Segmentation/val.txt").write_text(
+        "test_0000\n", encoding="utf-16"
+      ),
+      "ImageSets/Segmentation/val.txt' is no UTF-8 text: invalid start byte",
+    ),
+    (
+      lambda r: (r / "classes.txt").write_text("a\nb\n", encoding="utf-16"),
+      "classes.txt' is no UTF-8 text: invalid start byte at byte 0",
+    ),
+    (
       lambda r: (r / "JPEGImages/train_0001.jpg").unlink(),
       "train.txt names 'train_0001', but there is no",
     ),
@@ -103,6 +128,14 @@ def test_an_augmented_list_has_a_folder_of_masks_of_its_own(source):
     (
       lambda r: (r / "SegmentationClass/test_0001.png").write_bytes(b"x"),
       "test_0001.png' is damaged or unreadable",
+    ),
+    (
+      lambda r: cut_off(r / "JPEGImages/train_0003.jpg"),
+      "JPEGImages/train_0003.jpg' is damaged or unreadable: image file is trun",
+    ),
+    (
+      lambda r: cut_off(r / "JPEGImages/test_0002.jpg"),
+      "JPEGImages/test_0002.jpg' is damaged or unreadable: image file is trunc",
     ),
     (
       lambda r: Image.new("RGB", (64, 64)).save(
@@ -182,7 +215,15 @@ def test_classes_of_an_archive_are_counted_where_they_have_no_names(tmp_path):
 @pytest.mark.parametrize(
   ("source", "said"),
   [
-    ("vox:x", "unknown source of masks 'vox'; did you mean 'voc'?"),
+    (
+      "vox:/x",
+      "unknown mask source 'vox:/x'; did you mean 'voc'?; known mask sources: "
+      "voc, npz, tfds; your own: 'package.module:Name'",
+    ),
+    ("vox", "unknown mask source 'vox'; did you mean 'voc'?"),
+    ("my_lab", "unknown mask source 'my_lab'"),
+    ("my_lab.none:SOURCE:here", "mask source 'my_lab.none:SOURCE': cannot imp"),
+    ("jnas.data.voc:CLASSES", "'jnas.data.voc:CLASSES' is of type tuple"),
     ("voc", "voc needs PATH"),
     ("tfds:voc/2012", "TFDS's VOC has boxes and no masks"),
   ],
@@ -191,6 +232,29 @@ def test_an_unknown_source_is_one_line(source, said):
   with pytest.raises(ValueError) as caught:
     segmentation.describe(source, ALL)
   assert said in str(caught.value)
+
+
+def test_a_source_of_ones_own_is_given_by_its_path(tmp_path, monkeypatch):
+  (tmp_path / "lab_masks.py").write_text(
+    "from jnas.data import npz_masks, segmentation\n"
+    "def describe(argument, **options):\n"
+    "  return npz_masks.describe(argument + '.npz', **options)\n"
+    "def load(argument, **options):\n"
+    "  return npz_masks.load(argument + '.npz', **options)\n"
+    "SOURCE = segmentation.MaskedSource(describe, load)\n"
+  )
+  monkeypatch.syspath_prepend(tmp_path)
+  scenes.write_npz(tmp_path / "a:set.npz", train=6, test=3)
+  source = f"lab_masks:SOURCE:{tmp_path / 'a:set'}"
+  some = segmentation.Options("train", 4, None)
+  info = segmentation.describe(source, some)
+  assert (info.num_train, info.num_test, info.num_classes) == (4, 3, 4)
+  dataset = segmentation.load(source, some, VIEW)
+  assert (len(dataset.train), len(dataset.test)) == (4, 3)
+  image, mask = dataset.test.example(0, None)
+  images, masks = scenes.make(1, split="test")
+  np.testing.assert_array_equal(image, images[0])
+  np.testing.assert_array_equal(mask, masks[0])
 
 
 def test_a_list_means_nothing_in_an_archive(tmp_path):

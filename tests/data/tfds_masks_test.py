@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jnas.data import masked, segmentation
+from jnas.data import masked, segmentation, tfds_masks
 from tests.data import scenes
 
 ALL = segmentation.Options("train", None, None)
@@ -30,6 +30,7 @@ def data_dir(tmp_path_factory):
     name = "dressed"
     VERSION = tfds.core.Version("1.0.0")
     MASK = "segmentation_mask"
+    CLASSES = 4
 
     def _info(self):
       features = {
@@ -53,6 +54,7 @@ def data_dir(tmp_path_factory):
     def _generate_examples(self, split, number):
       pairs = zip(*scenes.make(number, split=split), strict=True)
       for index, (image, mask) in enumerate(pairs):
+        mask = np.where(mask == 255, mask, np.minimum(mask, self.CLASSES - 1))
         yield index, {"image": png(image), self.MASK: png(mask)}
 
   class Depths(Dressed, skip_registration=True):
@@ -60,7 +62,15 @@ def data_dir(tmp_path_factory):
     name = "depths"
     MASK = "depth"
 
+  class Plain(Dressed, skip_registration=True):
+    __module__ = Dressed.__module__
+    name = Dressed.name
+    CLASSES = 2
+
   folder = tmp_path_factory.mktemp("tfds")
+  Plain(
+    data_dir=folder / "other", file_format="array_record"
+  ).download_and_prepare()
   for builder in (Dressed, Depths):
     builder(data_dir=folder, file_format="array_record").download_and_prepare()
   return folder
@@ -74,6 +84,9 @@ def prepared(data_dir, monkeypatch):
   builder = tfds.builder
   monkeypatch.setattr(
     tfds, "builder", lambda name: builder(name, data_dir=data_dir)
+  )
+  return lambda folder: monkeypatch.setattr(
+    tfds, "builder", lambda name: builder(name, data_dir=data_dir / folder)
   )
 
 
@@ -91,6 +104,46 @@ def test_masks_are_those_that_were_prepared(prepared):
   assert {i.tobytes(): m.tobytes() for i, m in pairs} == wanted
   some = segmentation.load("tfds:dressed", ALL._replace(limit=4), VIEW)
   assert len(some.train) == 4
+
+
+def test_classes_are_counted_in_all_training_masks_of_that_folder(prepared):
+  for limit in (1, 2, None):
+    info = segmentation.describe("tfds:dressed", ALL._replace(limit=limit))
+    assert info.num_classes == 4
+  prepared("other")
+  assert segmentation.describe("tfds:dressed", ALL).num_classes == 2
+
+
+def encoded(array, kind, share=1.0):
+  """A file's bytes, or the first share of them."""
+  content = io.BytesIO()
+  Image.fromarray(array).save(content, kind)
+  return content.getvalue()[: int(len(content.getvalue()) * share)]
+
+
+@pytest.mark.parametrize(
+  ("content", "reason"),
+  [
+    (b"nothing", "of no format that Pillow knows"),
+    (
+      encoded(scenes.make(1)[0][0], "JPEG", share=0.7),
+      "image file is truncated",
+    ),
+  ],
+)
+def test_a_damaged_image_is_one_line_that_names_the_example(content, reason):
+  mask = encoded(np.zeros((64, 64), np.uint8), "PNG")
+  examples = tfds_masks.Examples(
+    [{"image": content, "segmentation_mask": mask}],
+    *("segmentation_mask", 1, "tfds:pets: train", "pets"),
+  )
+  assert examples.mask(0).shape == (64, 64)
+  for use in (examples.size, examples.read):
+    with pytest.raises(ValueError) as caught:
+      use(0)
+    said = "tfds:pets: train example 0: its image is damaged or unreadable: "
+    assert str(caught.value).startswith(said + reason)
+    assert "BytesIO" not in str(caught.value)
 
 
 def test_a_set_without_masks_or_with_images_too_large_is_one_line(prepared):

@@ -1,7 +1,10 @@
 """Training a class for every pixel: learning, resuming, backbones."""
 
 import dataclasses
+import errno
+import io
 import json
+import os
 import pathlib
 import shutil
 
@@ -87,6 +90,39 @@ def test_examples_are_images_of_the_test_split_with_a_class_a_pixel(finished):
   assert found["predicted"].max() < len(scenes.CLASSES)
   np.testing.assert_array_equal(
     found["labels"][0], scenes.make(1, split="test")[1][0]
+  )
+
+
+def test_examples_for_which_there_is_no_room_are_one_line(
+  finished, source, tmp_path, monkeypatch, capfd
+):
+  shutil.copytree(finished, tmp_path / "run")
+  path = tmp_path / "run" / "segment" / "examples.npz"
+  wanted = path.read_bytes()
+  path.unlink()
+  records = path.with_name("metrics.jsonl")
+  lines = records.read_text().splitlines(keepends=True)
+  records.write_text("".join(lines[:-1]))  # without the summary
+  fsync = os.fsync
+
+  def fill_up(file: int) -> None:
+    if "examples.npz" in os.readlink(f"/proc/self/fd/{file}"):
+      raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    fsync(file)
+
+  own = str(pathlib.Path(tiny_segment.__file__))
+  given = ["segment", "--config", own, "--data.source", source]
+  with monkeypatch.context() as patch:
+    patch.setattr(os, "fsync", fill_up)
+    with pytest.raises(SystemExit) as done:
+      cli.main([*given, "--workdir", str(tmp_path / "run")])
+  assert done.value.code
+  last = capfd.readouterr().err.splitlines()[-1]
+  assert f"cannot write {path}: No space left on device" in last
+  assert [file.name for file in path.parent.glob("*examples*")] == []
+  segment.run(with_source(source), tmp_path / "run")
+  np.testing.assert_array_equal(
+    *(np.load(io.BytesIO(c))["labels"] for c in (path.read_bytes(), wanted))
   )
 
 
