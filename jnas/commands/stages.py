@@ -63,12 +63,9 @@ def evaluate_command(arguments: list[str]) -> None:
   options, config = options_lib.read_config(parser, arguments)
   workdir = start.workdir(options.workdir, config)
   start.prepare_jax(options)
-  from jnas import genotype as genotypes
   from jnas.pipeline import display, evaluate, stage
 
-  given = None
-  if options.genotype is not None:
-    given = genotypes.parse(options.genotype)
+  given = _genotype(options.genotype)
   with start.stoppable(stage.Stopped, display):
     result = evaluate.run(config, workdir, genotype=given)
     _print_results(result)
@@ -104,12 +101,9 @@ def segment_command(arguments: list[str]) -> None:
   options, config = options_lib.read_config(parser, arguments)
   workdir = start.workdir(options.workdir, config)
   start.prepare_jax(options)
-  from jnas import genotype as genotypes
   from jnas.pipeline import display, segment, stage
 
-  given = None
-  if options.genotype is not None:
-    given = genotypes.parse(options.genotype)
+  given = _genotype(options.genotype)
   with start.stoppable(stage.Stopped, display):
     result = segment.run(config, workdir, genotype=given)
     _print_segments(result, workdir, as_json=options.json)
@@ -161,3 +155,10 @@ def _print_results(result: Any) -> None:
   print(f"test accuracy {result.summary['test_accuracy']:.2%}")
   for index, baseline in enumerate(result.baselines):
     print(f"random {index} test accuracy {baseline['test_accuracy']:.2%}")
+
+
+def _genotype(text: str | None) -> Any:
+  """The genotype that --genotype stands for, None where it is not given."""
+  from jnas import genotype as genotypes
+
+  return None if text is None else genotypes.parse(text)
