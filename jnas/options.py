@@ -60,7 +60,7 @@ def config_parser(
 
 
 def add_seeds(parser: argparse.ArgumentParser) -> None:
-  """Adds --seeds."""
+  """Adds --seeds and --vmap."""
   parser.add_argument(
     "--seeds",
     type=int,
@@ -68,6 +68,12 @@ def add_seeds(parser: argparse.ArgumentParser) -> None:
     metavar="SEED",
     help="runs one after another, each as with --seed and in a folder of its "
     "own: runs/NAME-sSEED, or with --workdir W: W-sSEED",
+  )
+  parser.add_argument(
+    "--vmap",
+    action="store_true",
+    help="with --seeds: searches all of them at once, in one compiled program "
+    "mapped over the seeds, which the devices share; for small searches",
   )
 
 
@@ -88,6 +94,8 @@ def per_seed(
     ValueError: naming the value found and the values allowed.
   """
   if options.seeds is None:
+    if options.vmap:
+      raise ValueError("--vmap without --seeds: give the seeds to search")
     return [(config, options.workdir)]
   names = {argument.partition("=")[0] for argument in arguments}
   if "--seed" in names:

@@ -12,17 +12,17 @@ def run_command(arguments: list[str]) -> None:
   parser = options_lib.config_parser("run", run_command.__doc__)
   options_lib.add_seeds(parser)
   options, config = options_lib.read_config(parser, arguments)
-  runs = [
-    (seeded, start.workdir(workdir, seeded))
-    for seeded, workdir in options_lib.per_seed(options, config, arguments)
-  ]
+  runs = _per_seed(options, config, arguments)
   start.prepare_jax(options)
-  from jnas.pipeline import display, folder, stage
+  from jnas.pipeline import display, folder, stage, together
   from jnas.pipeline import run as pipeline
 
   for seeded, workdir in runs:  # the last one too, before the first takes hours
     folder.open_run(seeded, workdir)
   with start.stoppable(stage.Stopped, display):
+    if options.vmap:
+      pipeline.check(config)
+      together.run(*zip(*runs, strict=True))
     for seeded, workdir in runs:
       pipeline.run(seeded, workdir)
 
@@ -30,14 +30,19 @@ def run_command(arguments: list[str]) -> None:
 def search_command(arguments: list[str]) -> None:
   """Searches for a genotype."""
   parser = options_lib.config_parser("search", search_command.__doc__)
+  options_lib.add_seeds(parser)
   options, config = options_lib.read_config(parser, arguments)
-  workdir = start.workdir(options.workdir, config)
+  runs = _per_seed(options, config, arguments)
   start.prepare_jax(options)
-  from jnas.pipeline import display, search, stage
+  from jnas.pipeline import display, folder, search, stage, together
 
+  for seeded, workdir in runs:
+    folder.open_run(seeded, workdir)
   with start.stoppable(stage.Stopped, display):
-    result = search.run(config, workdir)
-    _print_genotype(result.genotype)
+    if options.vmap:
+      together.run(*zip(*runs, strict=True))
+    for seeded, workdir in runs:
+      _print_genotype(search.run(seeded, workdir).genotype)
 
 
 def select_command(arguments: list[str]) -> None:
@@ -123,6 +128,14 @@ def report_command(arguments: list[str]) -> None:
   from jnas.pipeline import report
 
   report.run(report.parse(arguments))
+
+
+def _per_seed(options: Any, config: Any, arguments: list[str]) -> list[Any]:
+  """The config and the folder of each run."""
+  return [
+    (seeded, start.workdir(workdir, seeded))
+    for seeded, workdir in options_lib.per_seed(options, config, arguments)
+  ]
 
 
 def _print_genotype(genotype: Any) -> None:

@@ -126,17 +126,8 @@ def init_state(
   )
 
 
-def compile_programs(
-  search: steps.Search,
-  base_key: jax.Array,
-  state: SearchState,
-  batch: loader.Batch,
-) -> tuple[Programs, int]:
-  """Compiles every step of a search; also gives the largest peak memory.
-
-  Where the supernet's Transit-cells are compiled for each derived cell, that
-  is done for the present one, and again whenever a step finds another.
-  """
+def make_believe(search: steps.Search) -> Callable[..., Belief]:
+  """Returns `(arch, memory, step) -> Belief`."""
 
   def believe(arch: Any, memory: Any, step: jax.Array) -> Belief:
     context = search.context(memory, step)
@@ -148,9 +139,47 @@ def compile_programs(
       report=search.method.report(settings, arch, context),
     )
 
+  return believe
+
+
+def make_after_epoch(search: steps.Search) -> Callable[..., Any]:
+  """Returns `(arch, memory, step) -> memory`."""
+
   def after_epoch(arch: Any, memory: Any, step: jax.Array) -> Any:
     context = search.context(memory, step)
     return search.method.after_epoch(search.settings, arch, context)
+
+  return after_epoch
+
+
+def compile_validation(
+  search: steps.Search, state: SearchState, belief: Belief, batch: loader.Batch
+) -> jax.stages.Compiled:
+  """Compiles the validation for a state, a belief and a batch like these."""
+  mask = jnp.ones(batch["labels"].shape, jnp.float32)
+  return stage.compile_step(
+    "validation",
+    steps.make_search_eval(search),
+    state.params,
+    state.batch_stats,
+    belief.probs,
+    None if search.structure is not None else belief.transit,
+    batch,
+    placing.put(mask, batch["labels"].sharding),
+  )
+
+
+def compile_programs(
+  search: steps.Search,
+  base_key: jax.Array,
+  state: SearchState,
+  batch: loader.Batch,
+) -> tuple[Programs, int]:
+  """Compiles every step of a search; also gives the largest peak memory.
+
+  Where the supernet's Transit-cells are compiled for each derived cell, that
+  is done for the present one, and again whenever a step finds another.
+  """
 
   def compile_arch(search: steps.Search) -> jax.stages.Compiled:
     return stage.compile_step(
@@ -173,22 +202,11 @@ def compile_programs(
     )
 
   def compile_eval(search: steps.Search) -> jax.stages.Compiled:
-    return stage.compile_step(
-      "validation",
-      steps.make_search_eval(search),
-      state_like.params,
-      state_like.batch_stats,
-      belief.probs,
-      None if search.structure is not None else belief.transit,
-      batch,
-      mask,
-    )
+    return compile_validation(search, state_like, belief, batch)
 
   base_key = placing.put(base_key, state.step.sharding)
-  state_like = jax.tree.map(_describe, state)
-  believe = jax.jit(believe)
-  mask = jnp.ones(batch["labels"].shape, jnp.float32)
-  mask = placing.put(mask, batch["labels"].sharding)
+  state_like = describe(state)
+  believe = jax.jit(make_believe(search))
   belief = believe(state.arch, state.memory, state.step)
   compilers = [compile_weight, compile_eval]
   if search.moves_arch:
@@ -212,7 +230,7 @@ def compile_programs(
     weight_step=functools.partial(functions[0], base_key),
     evaluate=functions[1],
     believe=believe,
-    after_epoch=jax.jit(after_epoch),
+    after_epoch=jax.jit(make_after_epoch(search)),
   )
   return programs, stage.peak_bytes(*compiled)
 
@@ -244,8 +262,14 @@ class _PerStructure:
     return self._programs[structure]
 
 
-def _describe(leaf: jax.Array) -> jax.ShapeDtypeStruct:
-  return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
+def describe(state: SearchState) -> SearchState:
+  """Shapes, types and places of a state's leaves, to compile for."""
+  return jax.tree.map(
+    lambda leaf: jax.ShapeDtypeStruct(
+      leaf.shape, leaf.dtype, sharding=leaf.sharding
+    ),
+    state,
+  )
 
 
 def belief_of(programs: Programs, state: SearchState) -> Belief:

@@ -31,10 +31,7 @@ def run(config: configs.Config, workdir: str | pathlib.Path) -> pathlib.Path:
     ValueError: for bad input, before anything is compiled or written.
     stage.Stopped: if a signal asked to stop; the state is saved.
   """
-  # What the last stage needs is checked before the first one takes hours.
-  found = problem.prepare(config)
-  problem.check_evaluate(found)
-  select.check(found)
+  check(config)
   genotype = search.run(config, workdir).genotype
   if selecting.after(config):
     genotype = select.run(config, workdir).genotype
@@ -56,3 +53,14 @@ def run(config: configs.Config, workdir: str | pathlib.Path) -> pathlib.Path:
     display.say(f"cell found, by the table: {told}")
   display.say(f"report: {path}")
   return path
+
+
+def check(config: configs.Config) -> None:
+  """Checks what the last stage needs before the first one takes hours.
+
+  Raises:
+    ValueError: for bad input.
+  """
+  found = problem.prepare(config)
+  problem.check_evaluate(found)
+  select.check(found)

@@ -51,6 +51,28 @@ class SearchResult:
   summary: dict[str, Any]
 
 
+class Trained(NamedTuple):
+  """A supernet at the end of its epochs.
+
+  Attributes:
+    selected: the genotype read off it.
+    last: the record of the last epoch.
+    epochs: passes over the training images.
+    steps: weight steps done.
+    params: weights of the supernet.
+    peak_bytes: compiled peak memory.
+    seconds: over all restarts.
+  """
+
+  selected: Genotype
+  last: dict[str, Any]
+  epochs: int
+  steps: int
+  params: int
+  peak_bytes: int
+  seconds: float
+
+
 def run(config: configs.Config, workdir: str | pathlib.Path) -> SearchResult:
   """Searches, or continues a search, or returns one that is finished.
 
@@ -67,7 +89,7 @@ def run(config: configs.Config, workdir: str | pathlib.Path) -> SearchResult:
   """
   run_folder = folder.open_run(config, workdir)
   table = lookup.load(config)
-  result = _finished(run_folder) or _run(config, run_folder)
+  result = finished(run_folder) or _run(config, run_folder)
   if not selecting.after(config):
     lookup.tell(table, run_folder)
   return result
@@ -79,15 +101,38 @@ def split(
   """Images for the weights, images for the architecture; never test images."""
   if dataset.valid is not None:
     return dataset.train, dataset.valid
-  key = keys.key_for(keys.base(found.config.seed, Stage.SEARCH), Purpose.SPLIT)
-  parts = loader.bilevel_split(
-    key, len(dataset.train), 1 - found.config.data.valid_fraction
+  train, valid = (
+    dataset.train.take(index)
+    for index in divide(found.config, len(dataset.train))
   )
-  train, valid = (dataset.train.take(index) for index in parts)
   return train, valid
 
 
-def _finished(run_folder: folder.RunFolder) -> SearchResult | None:
+def divide(
+  config: configs.Config, num_examples: int
+) -> tuple[np.ndarray, np.ndarray]:
+  """Which training images the weights learn from, and which judge the cells."""
+  key = keys.key_for(keys.base(config.seed, Stage.SEARCH), Purpose.SPLIT)
+  return loader.bilevel_split(key, num_examples, 1 - config.data.valid_fraction)
+
+
+def prepare(config: configs.Config) -> problem.Problem:
+  """What a search is about, checked before anything is compiled or written.
+
+  Raises:
+    ValueError: for bad input.
+  """
+  found = problem.prepare(config)
+  problem.search_plan(found)
+  problem.evaluate_plan(found)  # its costs are part of the search
+  progressive.check(found)
+  latency.check(found)
+  problem.check_devices(config)
+  return found
+
+
+def finished(run_folder: folder.RunFolder) -> SearchResult | None:
+  """What a search found that is finished, None if it is not."""
   summary = folder.summary(run_folder.search)
   genotype = folder.find_genotype(run_folder.search_genotype)
   if summary is None or genotype is None:
@@ -98,12 +143,7 @@ def _finished(run_folder: folder.RunFolder) -> SearchResult | None:
 def _run(config: configs.Config, run_folder: folder.RunFolder) -> SearchResult:
   """Checks, and searches or continues."""
   folder.check_searchable(run_folder)
-  found = problem.prepare(config)
-  problem.search_plan(found)
-  problem.evaluate_plan(found)  # its costs are part of the search
-  progressive.check(found)
-  latency.check(found)
-  problem.check_devices(config)
+  found = prepare(config)
   dataset = problem.load_data(found)
   run_folder.create()
   with run_folder.locked(), preemption.StopFlag() as stop:
@@ -144,6 +184,13 @@ def _search(
     run_folder.hash,
     stop,
   )
+  return write_result(run_folder, trained)
+
+
+def write_result(
+  run_folder: folder.RunFolder, trained: Trained
+) -> SearchResult:
+  """Writes the genotype, then the summary that says the search is finished."""
   genotype = trained.selected
   folder.save_genotype(
     run_folder.search_genotype,
@@ -182,30 +229,8 @@ def _try_candidates(
   return SearchResult(genotype, summary)
 
 
-class _Trained(NamedTuple):
-  """A supernet at the end of its epochs.
-
-  Attributes:
-    selected: the genotype read off it.
-    last: the record of the last epoch.
-    epochs: passes over the training images.
-    steps: weight steps done.
-    params: weights of the supernet.
-    peak_bytes: compiled peak memory.
-    seconds: over all restarts.
-  """
-
-  selected: Genotype
-  last: dict[str, Any]
-  epochs: int
-  steps: int
-  params: int
-  peak_bytes: int
-  seconds: float
-
-
 def _write_summary(
-  path: pathlib.Path, trained: _Trained, genotype: Genotype
+  path: pathlib.Path, trained: Trained, genotype: Genotype
 ) -> dict[str, Any]:
   repeated = ("valid_accuracy", "child_accuracy", "gap", "train_accuracy")
   summary = {
@@ -230,7 +255,7 @@ def _train(
   path: pathlib.Path,
   config_hash: str,
   stop: preemption.StopFlag,
-) -> _Trained:
+) -> Trained:
   """Trains one supernet, or continues."""
   config = found.config.search
   search = programs_of.make(found, dataset)
@@ -294,7 +319,7 @@ def _train(
     batches=batches,
     advance=advance,
     finish=finish,
-    line=_line,
+    line=describe,
   )
   state, last, seconds = epochs.run(
     course,
@@ -305,7 +330,7 @@ def _train(
     stop=stop,
     checkpoint_seconds=config.checkpoint_seconds,
   )
-  return _Trained(
+  return Trained(
     selected=records.select(
       found, programs_of.belief_of(programs, state).decided
     ),
@@ -358,7 +383,8 @@ def crops(base_key: jax.Array, epoch: int) -> tuple[jax.Array, jax.Array]:
   return train_key, valid_key
 
 
-def _line(record: dict[str, Any]) -> str:
+def describe(record: dict[str, Any]) -> str:
+  """What people see of an epoch."""
   line = f"train {record['train_accuracy']:.1%}"
   if "valid_accuracy" not in record:
     return line

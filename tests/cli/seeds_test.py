@@ -35,6 +35,27 @@ def test_what_is_no_list_of_seeds_is_refused(refusal, arguments, message):
   assert refusal(*RUN, *arguments).startswith(message)
 
 
+@pytest.mark.parametrize(
+  ("arguments", "message"),
+  [
+    (("--vmap",), "--vmap without --seeds: give the seeds to search"),
+    (
+      ("--vmap", "--seeds", 0, 1, "--method.name", "random"),
+      "--vmap: method 'random' trains one network after another; leave --vmap",
+    ),
+    (
+      ("--vmap", "--seeds", 0, 1, "--supernet.transit", "recompile")
+      + ("--supernet.engine", "first", "--method.name", "entrannas"),
+      "--vmap: supernet.transit is 'recompile', a program for each derived",
+    ),
+  ],
+)
+def test_what_cannot_be_searched_at_once_is_refused(
+  refusal, arguments, message
+):
+  assert refusal("search", "--config", "smoke", *arguments).startswith(message)
+
+
 def test_a_folder_of_another_config_is_refused_before_the_first_run(
   refusal, run_folder
 ):

@@ -1,0 +1,479 @@
+"""Searches of several seeds in one compiled program.
+
+A step of all seeds is the step of one, mapped over states, keys and batches
+that have the seed as leading axis. The seeds are divided between the devices,
+which have nothing to tell each other. While they run, the states are saved in
+a folder of all of them; at the end each seed gets the run folder that a search
+of its own would have left, which all later stages read.
+"""
+
+import contextlib
+import functools
+import itertools
+import pathlib
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, PartitionSpec
+
+from jnas import config as configs
+from jnas.data import loader, placing
+from jnas.data.base import Dataset, Split
+from jnas.nets import count
+from jnas.pipeline import (
+  epochs,
+  folder,
+  latency,
+  problem,
+  programs,
+  records,
+  search,
+  selecting,
+  stage,
+)
+from jnas.training import (
+  keys,
+  metrics,
+  preemption,
+  sharding,
+  steps,
+)
+from jnas.training.keys import Stage
+from jnas.training.state import SearchState
+
+
+def run(
+  seeded: Sequence[configs.Config], workdirs: Sequence[str | pathlib.Path]
+) -> None:
+  """Searches with several seeds at once, or continues.
+
+  Each seed finds what a search of its own finds, up to rounding, and has a run
+  folder like it. Those that are finished are left out.
+
+  Args:
+    seeded: configs that differ in the seed alone.
+    workdirs: the run folder of each.
+
+  Raises:
+    ValueError: for bad input, before anything is compiled or written.
+    stage.Stopped: if a signal asked to stop; the states are saved.
+  """
+  runs = [
+    folder.open_run(config, workdir)
+    for config, workdir in zip(seeded, workdirs, strict=True)
+  ]
+  # In the folder of the first seed given, finished or not.
+  path = runs[0].search / "together"
+  group = _group(runs, path)
+  if group:
+    _run(group, path)
+
+
+def check(found: problem.Problem, number: int) -> None:
+  """Refuses what cannot be mapped over seeds.
+
+  Args:
+    found: the problem of one of them.
+    number: of seeds.
+
+  Raises:
+    ValueError: with the reason.
+  """
+  config = found.config
+  reasons = {
+    f"method {config.method.name!r} trains one network after another": (
+      found.method.trains_candidates
+    ),
+    f"progressive.cells is {config.progressive.cells}, a search in stages": (
+      bool(config.progressive.cells)
+    ),
+    f"method {config.method.name!r} with selection 'perturbation' tries its "
+    "decisions one by one": selecting.inside(config),
+    "supernet.transit is 'recompile', a program for each derived cell": (
+      problem.options(found).has_transit
+      and config.supernet.transit == "recompile"
+    ),
+    "latencies are measured during the search": (
+      latency.check(found) is not None
+    ),
+    f"there are {jax.process_count()} processes": jax.process_count() > 1,
+  }
+  for reason, holds in reasons.items():
+    if holds:
+      raise ValueError(f"--vmap: {reason}; leave --vmap out")
+  devices = len(sharding.devices())
+  if number % devices:
+    raise ValueError(
+      f"--vmap: {number} seeds cannot be divided between {devices} devices; "
+      f"give a multiple of {devices} seeds, or --devices"
+    )
+
+
+def over_seeds(
+  step: Callable[..., Any], mesh: Mesh, *, in_turn: bool
+) -> Callable[..., Any]:
+  """Maps a step over seeds, the leading axis of what it takes and gives.
+
+  Args:
+    step: of one seed; a function of pytrees.
+    mesh: its devices share the seeds.
+    in_turn: whether a device runs its seeds one after another, for steps that
+      skip what they do not need, which `vmap` would compute.
+  """
+
+  def share(*args: Any) -> Any:
+    if jax.tree.leaves(args)[0].shape[0] == 1:
+      out = step(*jax.tree.map(lambda leaf: leaf[0], args))
+      return jax.tree.map(lambda leaf: leaf[None], out)
+    if in_turn:
+      return jax.lax.map(lambda each: step(*each), args)
+    return jax.vmap(step)(*args)
+
+  if mesh.size == 1:
+    return share
+  spec = PartitionSpec(mesh.axis_names)
+  return jax.shard_map(
+    share, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False
+  )
+
+
+def _group(
+  runs: Sequence[folder.RunFolder], path: pathlib.Path
+) -> list[folder.RunFolder]:
+  """The runs to search together: those begun so, or those not finished.
+
+  Raises:
+    ValueError: if searches were begun otherwise.
+  """
+  todo = [each for each in runs if search.finished(each) is None]
+  begun = metrics.MetricsFile(path / "metrics.jsonl").read()
+  if begun:
+    group = [each for each in runs if each.config.seed in begun[0]["seeds"]]
+    outside = [each.config.seed for each in todo if each not in group]
+    if len(group) != len(begun[0]["seeds"]) or outside:
+      raise ValueError(
+        f"{path} holds a search of the seeds "
+        f"{' '.join(map(str, begun[0]['seeds']))}; give the same --seeds to "
+        "continue it, or use another --workdir"
+      )
+    return group
+  for each in todo:
+    if (each.search / "metrics.jsonl").exists():
+      raise ValueError(
+        f"{each.search} holds a search that was begun alone; finish it "
+        "without --vmap, or use another --workdir"
+      )
+  return todo
+
+
+def _run(runs: Sequence[folder.RunFolder], path: pathlib.Path) -> None:
+  """Checks, searches or continues, and gives each seed its folder."""
+  founds = []
+  for each in runs:
+    folder.check_searchable(each)
+    founds.append(search.prepare(each.config))
+  check(founds[0], len(runs))
+  dataset = problem.load_data(founds[0])
+  if not isinstance(dataset.train, Split):
+    raise ValueError(
+      "--vmap: images are read one by one during the search; set "
+      "data.stream=off, or leave --vmap out"
+    )
+  for each in runs:
+    each.create()
+  with contextlib.ExitStack() as stack:
+    for each in runs:
+      stack.enter_context(each.locked())
+    stop = stack.enter_context(preemption.StopFlag())
+    _search(founds, dataset, runs, path, stop)
+    if stop.requested:  # since the last save
+      raise stage.Stopped("the searches are done; the same command continues")
+
+
+class _Images(NamedTuple):
+  """The images of all seeds, which differ in how they are divided.
+
+  Attributes:
+    train: those that the weights' are taken from.
+    valid: those that the architecture's are taken from.
+    index: of each seed, its images of either.
+    measured: of each seed, the architecture's images, to measure on.
+  """
+
+  train: loader.Resident
+  valid: loader.Resident
+  index: list[tuple[np.ndarray, np.ndarray]]
+  measured: list[stage.Placed]
+
+
+def _search(
+  founds: Sequence[problem.Problem],
+  dataset: Dataset,
+  runs: Sequence[folder.RunFolder],
+  path: pathlib.Path,
+  stop: preemption.StopFlag,
+) -> None:
+  config = founds[0].config.search
+  made = programs.make(founds[0], dataset)
+  mesh = sharding.make_mesh()
+  by_seed = sharding.split(mesh)
+  base_keys = [keys.base(found.config.seed, Stage.SEARCH) for found in founds]
+  states = placing.put(
+    _stack(
+      programs.init_state(made, key, dataset.image_shape) for key in base_keys
+    ),
+    by_seed,
+  )
+  images = _place(founds, dataset, by_seed)
+
+  def batches(epoch: int, start: int) -> Iterator[tuple[Any, Any, bool]]:
+    drawn = [
+      search.orders(
+        made, key, epoch, [len(part) for part in index], config.batch_size
+      )
+      for key, index in zip(base_keys, images.index, strict=True)
+    ]
+    train, valid = (
+      loader.batches(
+        whole,
+        np.stack(
+          [
+            index[part][orders[part]]
+            for index, orders in zip(images.index, drawn, strict=True)
+          ],
+          axis=1,
+        ),
+        start=start,
+        sharding=by_seed,
+      )
+      for part, whole in enumerate((images.train, images.valid))
+    )
+    moves_arch = made.moves_arch and epoch >= config.arch_warmup
+    return zip(train, valid, itertools.repeat(moves_arch), strict=False)
+
+  compiled, peak_bytes = _compile(
+    made,
+    placing.put(jnp.stack(base_keys), by_seed),
+    states,
+    next(batches(0, 0))[0],
+    images.measured[0].first(),
+    mesh,
+  )
+
+  def advance(states: SearchState, given: Any) -> tuple[SearchState, jax.Array]:
+    train_batch, valid_batch, moves_arch = given
+    if moves_arch and compiled.arch_step is not None:
+      states = compiled.arch_step(states, (train_batch, valid_batch))
+    return compiled.weight_step(states, train_batch)
+
+  def finish(
+    states: SearchState, epoch: int
+  ) -> tuple[SearchState, dict[str, Any]]:
+    each = [_one(states, index, mesh) for index in range(len(runs))]
+    rows = [
+      records.train_record(found, state, epoch)
+      for found, state in zip(founds, each, strict=True)
+    ]
+    moved = [
+      state._replace(
+        memory=compiled.after_epoch(state.arch, state.memory, state.step - 1),
+        sums=metrics.zero_sums(),
+      )
+      for state in each
+    ]
+    last = epoch == config.epochs - 1
+    if last or (epoch + 1) % config.valid_every == 0:
+      rows = [
+        row | records.valid_record(found, compiled, state, valid)
+        for row, found, state, valid in zip(
+          rows, founds, moved, images.measured, strict=True
+        )
+      ]
+    after = _stack((state.memory, state.sums) for state in moved)
+    memory, sums = placing.put(after, by_seed)
+    return states._replace(memory=memory, sums=sums), {"seeds": rows}
+
+  course = epochs.Epochs(
+    title=f"search {founds[0].config.name} of {len(runs)} seeds",
+    num_epochs=config.epochs,
+    steps_per_epoch=made.steps_per_epoch,
+    images_per_step=(1 + made.moves_arch) * config.batch_size * len(runs),
+    batches=batches,
+    advance=advance,
+    finish=finish,
+    line=_line,
+  )
+  header = records.header(founds[0])
+  states, _, seconds = epochs.run(
+    course,
+    states,
+    path=path,
+    config_hash=",".join(each.hash for each in runs),
+    header={**header, "seeds": [each.config.seed for each in runs]},
+    stop=stop,
+    checkpoint_seconds=config.checkpoint_seconds,
+  )
+  rows = metrics.MetricsFile(path / "metrics.jsonl").read()
+  for index, (found, run_folder) in enumerate(zip(founds, runs, strict=True)):
+    state = _one(states, index, mesh)
+    trained = search.Trained(
+      selected=records.select(
+        found, programs.belief_of(compiled, state).decided
+      ),
+      last=rows[-1]["seeds"][index],
+      epochs=config.epochs,
+      steps=course.num_steps,
+      params=count.count_params(state.params),
+      peak_bytes=peak_bytes,
+      seconds=seconds / len(runs),  # so that the seeds' add up
+    )
+    _hand_over(run_folder, state, trained, header, rows[1:], index)
+  shutil.rmtree(path)
+
+
+def _place(
+  founds: Sequence[problem.Problem],
+  dataset: Dataset,
+  by_seed: jax.sharding.NamedSharding,
+) -> _Images:
+  """Puts the images on the devices: once for all steps."""
+  batch_size = founds[0].config.search.batch_size
+  splits = [search.split(found, dataset) for found in founds]
+  _, *measured = stage.place(
+    None, *(valid for _, valid in splits), batch_size=batch_size
+  )
+  assert isinstance(dataset.train, Split)
+  train = valid = loader.put(dataset.train, sharding=by_seed)
+  if isinstance(dataset.valid, Split):
+    valid = loader.put(dataset.valid, sharding=by_seed)
+    whole = np.arange(len(dataset.train)), np.arange(len(dataset.valid))
+    index = [whole] * len(founds)
+  else:
+    index = [
+      search.divide(found.config, len(dataset.train)) for found in founds
+    ]
+  return _Images(train, valid, index, measured)
+
+
+def _compile(
+  made: steps.Search,
+  base_keys: jax.Array,
+  states: SearchState,
+  batch: loader.Batch,
+  measured_batch: loader.Batch,
+  mesh: Mesh,
+) -> tuple[programs.Programs, int]:
+  """Compiles the steps of all seeds, and what measures one of them.
+
+  Args:
+    made: the static parts of the steps.
+    base_keys: `[S]`.
+    states: of all seeds.
+    batch: of all seeds.
+    measured_batch: of one seed, divided between the devices.
+    mesh: the devices.
+
+  Returns:
+    The programs, and the largest memory that one of them needs on a device.
+    The steps take and give what has the seed as leading axis, and the mean
+    loss of all seeds; the others are of one seed.
+  """
+  lift = functools.partial(over_seeds, mesh=mesh, in_turn=made.has_transit)
+
+  def weight_step(
+    base_keys: jax.Array, states: SearchState, batch: loader.Batch
+  ) -> tuple[SearchState, jax.Array]:
+    states, losses = lift(steps.make_weight_step(made))(
+      base_keys, states, batch
+    )
+    return states, jnp.mean(losses)
+
+  state = _one(states, 0, mesh)
+  believe = jax.jit(programs.make_believe(made))
+  belief = believe(state.arch, state.memory, state.step)
+  of_states = programs.describe(states)
+  compiled = [
+    stage.compile_step(
+      "weight step", weight_step, base_keys, of_states, batch, donate_argnums=1
+    ),
+    programs.compile_validation(made, state, belief, measured_batch),
+  ]
+  if made.moves_arch:
+    arch_step = stage.compile_step(
+      "architecture step",
+      lift(steps.make_arch_step(made)),
+      base_keys,
+      of_states,
+      (batch, batch),
+      donate_argnums=1,
+    )
+    compiled.append(arch_step)
+  of_seeds = programs.Programs(
+    arch_step=(
+      functools.partial(compiled[2], base_keys) if made.moves_arch else None
+    ),
+    weight_step=functools.partial(compiled[0], base_keys),
+    evaluate=compiled[1],
+    believe=believe,
+    after_epoch=jax.jit(programs.make_after_epoch(made)),
+  )
+  return of_seeds, stage.peak_bytes(*compiled)
+
+
+def _hand_over(
+  run_folder: folder.RunFolder,
+  state: SearchState,
+  trained: search.Trained,
+  header: dict[str, Any],
+  rows: Sequence[dict[str, Any]],
+  index: int,
+) -> None:
+  """Writes what a search of this seed alone would have left.
+
+  Its summary comes last: without it, all is written again.
+  """
+  with epochs.open_checkpoints(
+    run_folder.search, run_folder.hash
+  ) as checkpoints:
+    if checkpoints.latest_step() != trained.steps:
+      checkpoints.save(trained.steps, state, {"seconds": trained.seconds})
+  file = metrics.MetricsFile(run_folder.search / "metrics.jsonl")
+  file.truncate_after(None)
+  file.write({"kind": "header", **header})
+  for row in rows:
+    shared = {name: row[name] for name in ("kind", "epoch", "step")}
+    file.write(
+      {
+        **shared,
+        **row["seeds"][index],
+        "images_per_s": row["images_per_s"],
+        "seconds": row["seconds"] / len(row["seeds"]),
+      }
+    )
+  search.write_result(run_folder, trained)
+
+
+def _stack(trees: Iterable[Any]) -> Any:
+  """Pytrees as one whose leaves have them as leading axis."""
+  return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+def _one(states: SearchState, index: int, mesh: Mesh) -> SearchState:
+  """The state of one seed, whole on every device."""
+  state = jax.tree.map(lambda leaf: leaf[index], states)
+  return placing.put(state, sharding.replicated(mesh))
+
+
+def _line(record: dict[str, Any]) -> str:
+  rows = record["seeds"]
+  names = ("train_accuracy", "valid_accuracy", "child_accuracy")
+  means = {
+    name: float(np.mean([row[name] for row in rows]))
+    for name in names
+    if name in rows[0]
+  }
+  return f"mean of seeds: {search.describe(means)}"

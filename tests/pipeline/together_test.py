@@ -1,0 +1,92 @@
+"""Seeds searched in one program find what each of them finds alone."""
+
+import dataclasses
+import pathlib
+
+import pytest
+
+from jnas import config as configs
+from jnas.pipeline import evaluate, search, together
+from tests.pipeline import tiny
+from tests.pipeline.devices_test import assert_same, run
+from tests.pipeline.methods_test import config_of
+
+
+def search_together(
+  config: configs.Config, path: pathlib.Path, seeds: tuple[int, ...]
+) -> list[pathlib.Path]:
+  """The run folders of the seeds."""
+  workdirs = [path / str(seed) for seed in seeds]
+  together.run(
+    [dataclasses.replace(config, seed=seed) for seed in seeds], workdirs
+  )
+  return workdirs
+
+
+def test_each_seed_has_the_folder_of_a_run_of_its_own(reference, tmp_path):
+  first, other = search_together(tiny.get_config(), tmp_path / "all", (0, 5))
+  search.run(tiny.with_seed(5), tmp_path / "alone")
+  assert_same(first, reference, "search")
+  assert_same(other, tmp_path / "alone", "search")
+  # The stages that follow find all that they need.
+  evaluate.run(tiny.get_config(), first)
+  assert_same(first, reference)
+
+
+@pytest.mark.parametrize(
+  ("method", "fields"),
+  [
+    ("sgas", {}),
+    ("unas", {}),
+    (
+      "entrannas",
+      {"supernet": configs.SupernetConfig(engine="first")},
+    ),
+  ],
+)
+def test_methods_that_remember_or_skip_find_the_same(method, fields, tmp_path):
+  config = config_of(method, **fields)
+  workdirs = search_together(config, tmp_path / "all", (0, 1))
+  for seed, workdir in enumerate(workdirs):
+    alone = tmp_path / str(seed)
+    search.run(dataclasses.replace(config, seed=seed), alone)
+    assert_same(workdir, alone, "search")
+
+
+def test_killed_at_any_moment_all_seeds_end_with_the_same_bits(
+  tmp_path, run_killed
+):
+  config = tiny.get_config(checkpoint_seconds=1e-9)
+  whole = search_together(config, tmp_path / "whole", (0, 1))
+  run_killed(
+    lambda: search_together(config, tmp_path / "killed", (0, 1)),
+    *("search_of_2_seeds: saved 2", "together: wrote epoch 0"),
+    *("search: write epoch 0", "search: tear summary", "write genotype"),
+  )
+  for workdir in whole:
+    killed = tmp_path / "killed" / workdir.name
+    assert tiny.results(killed) == tiny.results(workdir)
+    assert not (killed / "search" / "together").exists()
+
+
+def test_devices_share_the_seeds(reference, tmp_path, compile_cache):
+  path = tmp_path / "run"
+  run(
+    compile_cache,
+    *("search", "--seeds", "0", "1", "--vmap", "--devices", "2"),
+    *("--workdir", str(path)),
+  )
+  assert_same(tmp_path / "run-s0", reference, "search")
+
+
+def test_seeds_that_were_begun_otherwise_are_not_mixed(tmp_path):
+  config = tiny.get_config()
+  with pytest.raises(ValueError, match="begun alone"):
+    (tmp_path / "1" / "search").mkdir(parents=True)
+    (tmp_path / "1" / "search" / "metrics.jsonl").write_text("")
+    search_together(config, tmp_path, (0, 1))
+  begun = tmp_path / "0" / "search" / "together"
+  begun.mkdir(parents=True)
+  (begun / "metrics.jsonl").write_text('{"kind": "header", "seeds": [0, 2]}\n')
+  with pytest.raises(ValueError, match="holds a search of the seeds 0 2; give"):
+    search_together(config, tmp_path, (0, 1))
