@@ -135,15 +135,17 @@ def record(
   Returns:
     The last epoch's record of the search, where there were epochs;
     `found_ops`, how often each operation is in the cells found, by cell type;
+    `trajectory`, the supernet's accuracy after each decision of a selection;
     `test_accuracy` of the retrained network; `benchmark`, what
     benchmark.json holds.
   """
   genotype: Genotype = search.run(config, path).genotype
+  found = dict(epochs[-1]) if (epochs := _epochs(path / "search")) else {}
   if selecting.after(config):
     genotype = select.run(config, path).genotype
-  rows = MetricsFile(path / "search" / "metrics.jsonl").read()
-  epochs = [row for row in rows if row["kind"] == "epoch"]
-  found = dict(epochs[-1]) if epochs else {}
+    found["trajectory"] = [
+      row["valid_accuracy"] for row in _epochs(path / "selection")
+    ]
   found["found_ops"] = {
     name: records.op_counts(cell) for name, cell in genotype.cells().items()
   }
@@ -153,6 +155,12 @@ def record(
     text = folder.open_run(config, path).benchmark.read_text(encoding="utf-8")
     found["benchmark"] = json.loads(text)
   return found
+
+
+def _epochs(stage: pathlib.Path) -> list[dict[str, Any]]:
+  """The records of a stage's epochs."""
+  rows = MetricsFile(stage / "metrics.jsonl").read()
+  return [row for row in rows if row["kind"] == "epoch"]
 
 
 def _choose(names: Sequence[str], table: str) -> list[str]:

@@ -48,9 +48,9 @@ def _points(values: Sequence[float]) -> str:
   return _spread([100 * value for value in values])
 
 
-def _spread(values: Sequence[float]) -> str:
+def _spread(values: Sequence[float], *, digits: int = 1) -> str:
   deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-  return f"{statistics.mean(values):.1f} +- {deviation:.1f}"
+  return f"{statistics.mean(values):.{digits}f} +- {deviation:.{digits}f}"
 
 
 def _field(records: Records, name: str) -> list[float]:
@@ -127,6 +127,73 @@ def _sparsities(records: Mapping[str, Records]) -> Verdict:
   means = [statistics.mean(values) for values in counts]
   shown = ", ".join(_spread(values) for values in counts)
   return Verdict(f"{shown} connections", means == sorted(means))
+
+
+def _structures(records: Mapping[str, Records]) -> Verdict:
+  dst = _field(records["sparsity_20"], "gap")
+  engine = _field(records["engine_first"], "gap")
+  return Verdict(
+    f"DST {_points(dst)}, EnTranNAS {_points(engine)} points",
+    statistics.mean(dst) <= statistics.mean(engine) + 0.02,
+  )
+
+
+def _trajectories(records: Mapping[str, Records]) -> Verdict:
+  perturbed, largest = (
+    [statistics.mean(row["trajectory"]) for row in records[arm]]
+    for arm in ("s4_pt", "s4_pt_mag")
+  )
+  higher = sum(a >= b for a, b in zip(perturbed, largest, strict=True))
+  return Verdict(
+    f"PT {_points(perturbed)}, PT-Mag {_points(largest)} % on average over "
+    f"the decisions; higher in {higher} of {len(perturbed)} seeds",
+    statistics.mean(perturbed) >= statistics.mean(largest),
+  )
+
+
+def _overfits(records: Mapping[str, Records]) -> Verdict:
+  shown, excess = [], {}
+  for name, arm in (
+    ("gap, REBAR", "gap_rebar"),
+    ("gap, Gumbel-softmax", "gap_gs"),
+    ("valid, REBAR", "valid_rebar"),
+    ("valid, Gumbel-softmax", "valid_gs"),
+  ):
+    rows = records[f"unas_{arm}"]
+    found = [row["valid_loss"] - row["train_loss"] for row in rows]
+    excess[arm] = statistics.mean(found)
+    shown.append(
+      f"{name}: {_spread(found, digits=2)}, retrained "
+      f"{_points(_field(rows, 'test_accuracy'))} %"
+    )
+  return Verdict(
+    "; ".join(shown),
+    excess["gap_rebar"] <= excess["valid_rebar"]
+    and excess["gap_gs"] <= excess["valid_gs"],
+  )
+
+
+def _duplicates(records: Mapping[str, Records]) -> Verdict:
+  shares = {
+    arm: [_share_of_duplicates(row["genotype"]) for row in records[arm]]
+    for arm in ("unas_free", "unas_gap_rebar")
+  }
+  mean = {arm: statistics.mean(values) for arm, values in shares.items()}
+  free, penalised = shares["unas_free"], shares["unas_gap_rebar"]
+  return Verdict(
+    f"{_points(free)} % without, {_points(penalised)} % with the penalty",
+    mean["unas_gap_rebar"] < mean["unas_free"],
+  )
+
+
+def _share_of_duplicates(genotype: Mapping[str, Any]) -> float:
+  """Nodes with the same pair of input and operation twice, of all nodes."""
+  nodes = [
+    [tuple(pair) for pair in node]
+    for name in ("normal", "reduce")
+    for node in genotype[name]["nodes"]
+  ]
+  return sum(len({*node}) < len(node) for node in nodes) / len(nodes)
 
 
 def _best(values: Sequence[float]) -> str:
@@ -216,6 +283,12 @@ CLAIMS = {
     ("sparsity_20", "sparsity_10", "sparsity_05"),
     _sparsities,
   ),
+  "P9": Claim(
+    "a child of DST keeps the accuracy of its supernet as in EnTranNAS",
+    "Kendall's tau 0.60 against 0.33 (EnTranNAS Figure 4)",
+    ("sparsity_20", "engine_first"),
+    _structures,
+  ),
   "P10-S2": Claim(
     "PT keeps convolutions where magnitude falls for skips, on S2",
     "error DARTS 4.85, PT 2.79, frozen 2.88 % (PT Table 3)",
@@ -236,6 +309,12 @@ CLAIMS = {
     ("skips_s2",),
     _skips,
   ),
+  "P12": Claim(
+    "the supernet stays better while PT decides than while PT-Mag does, on S4",
+    "a figure (PT Figure 6)",
+    ("s4_pt", "s4_pt_mag"),
+    _trajectories,
+  ),
   "P13": Claim(
     "PT finds what DARTS misses in NAS-Bench-201, with frozen alpha too",
     "DARTS 54.3, PT 88.11, frozen 93.80 % (PT Table 4)",
@@ -247,5 +326,19 @@ CLAIMS = {
     ),
     _benchmark,
     needs_table=True,
+  ),
+  "P17": Claim(
+    "the validation loss exceeds the training loss by less where the search "
+    "minimises the generalisation gap",
+    "ImageNet error 24.64 against 26.06 % (UNAS Table 2); loss in Figure 4",
+    ("unas_gap_rebar", "unas_gap_gs", "unas_valid_rebar", "unas_valid_gs"),
+    _overfits,
+    retrains=True,
+  ),
+  "P19": Claim(
+    "the penalty leaves fewer nodes that have one pair twice",
+    "qualitative (UNAS Section 4)",
+    ("unas_free", "unas_gap_rebar"),
+    _duplicates,
   ),
 }

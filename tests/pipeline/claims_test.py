@@ -60,6 +60,62 @@ def test_selection_has_to_avoid_noise_at_no_cost(noise, accuracy, holds):
   assert f"PT {100 * accuracy:.1f} +- 0.0 %, {noise:.1f}" in verdict.ours
 
 
+def test_a_child_of_dst_may_lose_two_points_more():
+  def judge(dst):
+    arms = {"sparsity_20": [{"gap": dst}], "engine_first": [{"gap": 0.01}]}
+    return CLAIMS["P9"].judge(arms)
+
+  assert judge(0.029).holds and not judge(0.031).holds
+  assert judge(0.029).ours == "DST 2.9 +- 0.0, EnTranNAS 1.0 +- 0.0 points"
+
+
+def test_trajectories_are_compared_by_their_means():
+  def judge(*perturbed):
+    rows = [{"trajectory": trajectory} for trajectory in perturbed]
+    largest = [{"trajectory": [0.3, 0.5]}, {"trajectory": [0.6, 0.6]}]
+    return CLAIMS["P12"].judge({"s4_pt": rows, "s4_pt_mag": largest})
+
+  assert judge([0.4, 0.6], [0.5, 0.5]).holds  # 50 and 50 of 40 and 60
+  assert "higher in 1 of 2 seeds" in judge([0.4, 0.6], [0.5, 0.5]).ours
+  assert not judge([0.4, 0.5], [0.5, 0.5]).holds
+
+
+def test_the_gap_has_to_overfit_less_with_either_estimator():
+  def judge(gap_gs):
+    def arm(excess):
+      return [{"valid_loss": 1.5 + excess, "train_loss": 1.5}]
+
+    arms = {
+      "unas_gap_rebar": arm(0.1),
+      "unas_gap_gs": arm(gap_gs),
+      "unas_valid_rebar": arm(0.2),
+      "unas_valid_gs": arm(0.3),
+    }
+    for rows in arms.values():
+      rows[0]["test_accuracy"] = 0.5
+    return CLAIMS["P17"].judge(arms)
+
+  assert judge(0.2).holds and not judge(0.4).holds
+  assert "gap, REBAR: 0.10 +- 0.00, retrained 50.0 +- 0.0 %" in judge(0.2).ours
+
+
+def test_nodes_with_one_pair_twice_are_counted():
+  twice = [["skip_connect", 0], ["skip_connect", 0]]
+  other = [["skip_connect", 0], ["skip_connect", 1]]
+
+  def arm(*nodes):
+    cells = {"nodes": list(nodes)}, {"nodes": [other, other]}
+    return [{"genotype": dict(zip(("normal", "reduce"), cells, strict=True))}]
+
+  def judge(free, penalised):
+    return CLAIMS["P19"].judge({"unas_free": free, "unas_gap_rebar": penalised})
+
+  fewer = judge(arm(twice, twice), arm(twice, other))
+  assert fewer.holds
+  assert fewer.ours == "50.0 +- 0.0 % without, 25.0 +- 0.0 % with the penalty"
+  assert not judge(arm(twice, other), arm(other, twice)).holds
+
+
 @pytest.mark.parametrize("name", CLAIMS)
 def test_arms_are_configs_that_are_accepted(name):
   for arm in CLAIMS[name].arms:

@@ -37,7 +37,6 @@ def test_each_seed_has_the_folder_of_a_run_of_its_own(reference, tmp_path):
   ("method", "fields"),
   [
     ("sgas", {}),
-    ("unas", {}),
     (
       "entrannas",
       {"supernet": configs.SupernetConfig(engine="first")},
