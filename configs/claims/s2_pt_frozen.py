@@ -1,6 +1,6 @@
 """Uniform alpha with perturbation-based selection in S2, small.
 
-Paper: PT Table 3, 2.88 % error.
+Paper: PT Table 3, 2.59 % error.
 
 Command: jnas claims P10-S2 --source npz:PATH
 """

@@ -1,6 +1,6 @@
 """Uniform alpha with perturbation-based selection in S4, small.
 
-Paper: PT Table 3, 2.42 % error.
+Paper: PT Table 3, 2.58 % error.
 
 Command: jnas claims P10-S4 --source npz:PATH
 """

@@ -291,14 +291,14 @@ CLAIMS = {
   ),
   "P10-S2": Claim(
     "PT keeps convolutions where magnitude falls for skips, on S2",
-    "error DARTS 4.85, PT 2.79, frozen 2.88 % (PT Table 3)",
+    "error DARTS 4.85, PT 2.79, frozen 2.59 % (PT Table 3)",
     ("s2_darts", "s2_pt", "s2_pt_frozen", "s2_pt_mag"),
     _robustness("s2", "sep_conv_3x3"),
     retrains=True,
   ),
   "P10-S4": Claim(
     "PT avoids noise where magnitude picks it, on S4",
-    "error DARTS 7.20, PT 2.64, frozen 2.42 % (PT Table 3)",
+    "error DARTS 7.20, PT 2.64, frozen 2.58 % (PT Table 3)",
     ("s4_darts", "s4_pt", "s4_pt_frozen", "s4_pt_mag"),
     _robustness("s4", "noise"),
     retrains=True,
