@@ -9,14 +9,19 @@ downloads, and plans with the published sizes of the sets it knows by name.
 
 import dataclasses
 import functools
-import importlib
 from collections.abc import Iterator
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from jnas.data import base, checks, reduce, tfds_labels, tfds_shards
+from jnas.data import (
+  base,
+  checks,
+  reduce,
+  tfds_builders,
+  tfds_labels,
+  tfds_shards,
+)
 
 
 class Published(NamedTuple):
@@ -250,52 +255,10 @@ def _many_sizes(name: str) -> ValueError:
   )
 
 
-def import_tfds(name: str) -> ModuleType:
-  """TFDS and what it reads with, or one line that says how to get them."""
-  for module in ("array_record", "tensorflow_datasets"):
-    try:
-      importlib.import_module(module)
-    except ImportError as error:
-      raise ValueError(
-        f"{name} needs {module} ({error}): pip install 'jnas[prepare]', or "
-        "use images of your own: npz:PATH or folder:PATH"
-      ) from error
-  return importlib.import_module("tensorflow_datasets")
-
-
-def find_builder(tfds_name: str, name: str) -> Any:
-  """The builder of a prepared set.
-
-  Args:
-    tfds_name: its name in TFDS.
-    name: of the source, for messages.
-
-  Raises:
-    FileNotFoundError: the set is not prepared.
-    ValueError: TFDS is not installed, or does not know the name.
-  """
-  tfds = import_tfds(name)
-  try:
-    builder = tfds.builder(tfds_name)
-  except (ValueError, AssertionError) as error:
-    # TFDS lists all that it knows; the first line says what is wrong.
-    reason = str(error).strip().splitlines()[0]
-    raise ValueError(f"TFDS cannot open {tfds_name!r}: {reason}") from error
-  if not builder.is_prepared():
-    command = f"tfds build {tfds_name} --file_format=array_record"
-    if tfds_name == "imagenet2012":
-      command = f"jnas prepare {tfds_name} --from DIR --to DIR"
-    raise FileNotFoundError(
-      f"{tfds_name} is not prepared in {builder.data_dir}: pip install "
-      f"'jnas[prepare]' and run: {command}; or use npz:PATH or folder:PATH"
-    )
-  return builder
-
-
 def _open(tfds_name: str, name: str) -> Prepared:
   """Finds a prepared set and what in it is the image and the label."""
-  tfds = import_tfds(name)
-  builder = find_builder(tfds_name, name)
+  tfds = tfds_builders.import_tfds(name)
+  builder = tfds_builders.find(tfds_name, name)
   image_key, label_key = builder.info.supervised_keys or ("image", "label")
   features = builder.info.features
   kinds = dict(features.items()) if hasattr(features, "items") else {}
@@ -305,65 +268,13 @@ def _open(tfds_name: str, name: str) -> Prepared:
   ):
     found = " ".join(str(features).split())
     raise ValueError(f"{name} is not a set of labelled images: {found}")
-  splits = find_splits(builder, name)
+  splits = tfds_builders.splits(builder, name)
   return Prepared(builder, image_key, label_key, splits)
-
-
-def find_splits(builder: Any, name: str) -> dict[str, str]:
-  """Ours to TFDS's names; without a test split, validation stands for it.
-
-  Raises:
-    FileNotFoundError: one of their files is lost.
-    ValueError: there is none to train on, or none to test on.
-  """
-  stored = tuple(builder.info.splits)
-  held_out = [split for split in ("test", "validation") if split in stored]
-  if "train" not in stored or not held_out:
-    raise ValueError(
-      f"{name} has the splits {', '.join(stored)}; wanted train and test, or "
-      "train and validation"
-    )
-  splits = {"train": "train", "test": held_out[0]}
-  if len(held_out) > 1:
-    splits["valid"] = held_out[1]
-  tfds_shards.check(
-    (
-      path
-      for split in splits.values()
-      for path in builder.info.splits[split].filepaths
-    ),
-    name,
-  )
-  return splits
 
 
 def _encoded(prepared: Prepared, name: str, stored: str) -> Any:
   """A split's examples by their position, images as the bytes of a file."""
-  return read_encoded(prepared.builder, name, stored, prepared.image_key)
-
-
-def read_encoded(builder: Any, name: str, stored: str, *image_keys: str) -> Any:
-  """A split's examples by their position, some features not decoded.
-
-  Args:
-    builder: from `find_builder`.
-    name: of the source, for messages.
-    stored: TFDS's name of the split.
-    *image_keys: features that are given as the bytes of a file.
-
-  Raises:
-    ValueError: the set is not prepared for random access.
-  """
-  tfds = import_tfds(name)
-  skip = {key: tfds.decode.SkipDecoding() for key in image_keys}
-  try:
-    source = builder.as_data_source(stored, decoders=skip)
-    return tfds_shards.Examples(source, f"{name}: {stored}")
-  except NotImplementedError as error:
-    raise ValueError(
-      f"{name} is prepared in {builder.data_dir}, but not for "
-      "random access; prepare it anew with --file_format=array_record"
-    ) from error
+  return tfds_builders.read(prepared.builder, name, stored, prepared.image_key)
 
 
 def _read_split(

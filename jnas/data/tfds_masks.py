@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from PIL import Image
 
-from jnas.data import base, checks, masked, tfds, views, voc
+from jnas.data import base, checks, masked, tfds_builders, views, voc
 
 _IMAGE = "image"
 _MASKS = ("segmentation_mask", "segmentation_label")
@@ -140,21 +140,21 @@ def _open(
   """The training and the test examples."""
   checks.require_argument("tfds", argument, "NAME")
   name = f"tfds:{argument}"
-  builder = tfds.find_builder(argument, name)
+  builder = tfds_builders.find(argument, name)
   features = builder.info.features
   kinds = dict(features.items()) if hasattr(features, "items") else {}
-  image = tfds.import_tfds(name).features.Image
+  image = tfds_builders.import_tfds(name).features.Image
   found = [key for key in _MASKS if isinstance(kinds.get(key), image)]
   if not found or not isinstance(kinds.get(_IMAGE), image):
     raise ValueError(
       f"{name} has the features {', '.join(sorted(kinds)) or 'none'}; wanted "
       f"{_IMAGE} and {' or '.join(_MASKS)}"
     )
-  splits = tfds.find_splits(builder, name)
+  splits = tfds_builders.splits(builder, name)
 
   def of_split(split: str, count: int | None, option: str) -> Examples:
     stored = splits[split]
-    encoded = tfds.read_encoded(builder, name, stored, _IMAGE, found[0])
+    encoded = tfds_builders.read(builder, name, stored, _IMAGE, found[0])
     checks.check_limit(count, len(encoded), f"{name}: {option}")
     place = f"{name}: {stored}"
     return Examples(

@@ -8,7 +8,7 @@ from typing import Any
 
 from jnas import config as configs
 from jnas import options as options_lib
-from jnas.data import array_records, imagenet_folders, streamed, tfds
+from jnas.data import array_records, imagenet_folders, streamed, tfds_builders
 from jnas.pipeline import display
 from jnas.training import checkpoint
 
@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     OSError: a file cannot be written.
   """
   began = time.monotonic()
-  library = tfds.import_tfds("jnas prepare")
+  library = tfds_builders.import_tfds("jnas prepare")
   source, folder = pathlib.Path(options.source), pathlib.Path(options.target)
   builder = library.builder(
     options.name, data_dir=folder, file_format="array_record"
