@@ -21,7 +21,7 @@ class Card(NamedTuple):
 
   Attributes:
     facts: what network.py says too.
-    name: of the network in its run, "searched" or "random 0".
+    origin: of the genotype: "search", "random", or "given" by hand.
     summary: the last record of its training.
     header: the first record of its training.
     config: the run's, nested.
@@ -36,7 +36,7 @@ class Card(NamedTuple):
   """
 
   facts: source.Facts
-  name: str
+  origin: str
   summary: Mapping[str, Any]
   header: Mapping[str, Any]
   config: Mapping[str, Any]
@@ -47,6 +47,11 @@ class Card(NamedTuple):
   differences: Mapping[str, float]
   num_images: int
   best: bool = False
+
+  @property
+  def pixels(self) -> bool:
+    """Whether the network names the class of every pixel."""
+    return "test_miou" in self.summary
 
 
 def render(card: Card) -> str:
@@ -62,9 +67,31 @@ def render(card: Card) -> str:
 
 
 def _numbers(card: Card) -> str:
-  summary, evaluate = card.summary, card.config["evaluate"]
-  splits = card.header["split_sizes"]
+  summary = card.summary
+  batch = card.config["segment" if card.pixels else "evaluate"]["batch_size"]
   rows = [
+    *(_pixel_accuracies(card) if card.pixels else _accuracies(card)),
+    ("parameters", f"{summary['params']:,}"),
+    *(
+      [("multiply-adds of an image", f"{summary['madds']:,}")]
+      if "madds" in summary
+      else []
+    ),
+    ("epochs", f"{summary['epochs']:,}"),
+    ("images of a training step", f"{batch:,}"),
+    ("seed of the run", f"{summary['seed']}"),
+    ("weights at the start", _start(card)),
+    ("search", _search(card)),
+    ("config", f"{card.config['name']}, hash {card.config_hash}"),
+    ("versions", ", ".join(f"{k} {v}" for k, v in card.versions.items())),
+  ]
+  return f"## Numbers\n\n{_table(('what', 'value'), rows)}"
+
+
+def _accuracies(card: Card) -> list[tuple[str, str]]:
+  summary = card.summary
+  splits = card.header["split_sizes"]
+  return [
     (
       "test accuracy, last epoch",
       f"{summary['test_accuracy']:.2%} (test split, {splits['test']:,} images)",
@@ -75,25 +102,40 @@ def _numbers(card: Card) -> str:
       f"flattering; these are {'' if card.best else 'not '}its weights)",
     ),
     ("train accuracy, last epoch", f"{summary['train_accuracy']:.2%}"),
-    ("parameters", f"{summary['params']:,}"),
-    ("multiply-adds of an image", f"{summary['madds']:,}"),
-    ("epochs", f"{summary['epochs']:,}"),
-    ("images of a training step", f"{evaluate['batch_size']:,}"),
-    ("seed of the run", f"{summary['seed']}"),
-    (
-      "weights at the start",
-      "the supernet's" if summary["inherited"] else "fresh",
-    ),
-    ("search", _search(card)),
-    ("config", f"{card.config['name']}, hash {card.config_hash}"),
-    ("versions", ", ".join(f"{k} {v}" for k, v in card.versions.items())),
   ]
-  return f"## Numbers\n\n{_table(('what', 'value'), rows)}"
+
+
+def _pixel_accuracies(card: Card) -> list[tuple[str, str]]:
+  summary = card.summary
+  splits = card.header["split_sizes"]
+  return [
+    (
+      "test mean IoU, last epoch",
+      f"{summary['test_miou']:.2%} (test split, {splits['test']:,} images)",
+    ),
+    (
+      "test mean IoU, best epoch",
+      f"{summary['best_test_miou']:.2%} (picked on the test split, so "
+      "flattering; these are not its weights)",
+    ),
+    ("test pixels, last epoch", f"{summary['test_pixel_accuracy']:.2%}"),
+    ("train pixels, last epoch", f"{summary['train_pixel_accuracy']:.2%}"),
+  ]
+
+
+def _start(card: Card) -> str:
+  if not card.summary["inherited"]:
+    return "fresh"
+  if card.pixels:
+    return f"the backbone's of {card.config['segment']['backbone']}"
+  return "the supernet's"
 
 
 def _search(card: Card) -> str:
-  if card.name != "searched":
+  if card.origin == "random":
     return "none: a random genotype, trained as a baseline"
+  if card.origin == "given":
+    return "none: the genotype was given"
   config = card.config
   return f"{config['method']['name']} in the space {config['space']}"
 
@@ -109,15 +151,19 @@ def _data(card: Card) -> str:
     f"training images, {len(facts.class_names)} classes"
     + (f"; {note}" if note else ""),
     f"- Licence of the images: {licence}",
-    "- Licence of network.py: Apache-2.0, as jnas; of the weights: what the "
-    "images' licence and you allow",
+    f"- Licence of {'the network' if card.pixels else 'network.py'}: "
+    "Apache-2.0, as jnas; of the weights: what the images' licence and you "
+    "allow",
     f"- Input: `[N, {height}, {width}, {channels}]` (NHWC), float32: pixels of "
     "0 to 255 divided by 255, less the mean, over the standard deviation",
     f"- Mean: {_list(facts.mean)}; standard deviation: {_list(facts.std)}, of "
     "each channel of the training images",
-    f"- Output: `[N, {len(facts.class_names)}]` logits of the classes "
+    f"- Output: `[N, {f'{height}, {width}, ' if card.pixels else ''}"
+    f"{len(facts.class_names)}]` logits of the classes "
     + ", ".join(facts.class_names),
-    "- Images of other sizes are resized by the shorter side (bilinear, "
+    "- Smaller images are padded with the mean at right and below"
+    if card.pixels
+    else "- Images of other sizes are resized by the shorter side (bilinear, "
     "averaging), then the centre is cut out",
   ]
   return "## Data and preprocessing\n\n" + "\n".join(lines) + "\n"

@@ -41,11 +41,19 @@ class Trained(NamedTuple):
   facts: source.Facts
 
   def logits(self, images: jax.Array, variables: Any = None) -> jax.Array:
-    """`[B, classes]` of normalised images `[B, H, W, channels]`."""
+    """Logits of normalised images `[B, H, W, channels]`.
+
+    Args:
+      images: normalised.
+      variables: in place of its own.
+
+    Returns:
+      `[B, classes]`, or `[B, H, W, classes]` of a network for pixels.
+    """
     outputs: Any = self.net.apply(
       self.variables if variables is None else variables, images, train=False
     )
-    return outputs.logits
+    return outputs if isinstance(outputs, jax.Array) else outputs.logits
 
 
 class Format(NamedTuple):

@@ -15,7 +15,7 @@ import numpy as np
 from flax import traverse_util
 
 from jnas.genotype import Cell, Genotype
-from jnas.nets import graph
+from jnas.nets import graph, segmenter
 from jnas.types import PyTree
 
 COLLECTIONS = ("params", "batch_stats")
@@ -125,7 +125,7 @@ def _entries(
     collection, first, *rest = path
     if collection not in COLLECTIONS or first == "auxiliary":
       continue
-    if "classifier" in path:
+    if "classifier" in path or first == segmenter.HEAD:
       yield Entry("/".join(path), path, None)
       continue
     # A reduction is the only module in its place.

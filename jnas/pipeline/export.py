@@ -6,27 +6,19 @@ Every file is read back and its logits compared with the network's own.
 import argparse
 import dataclasses
 import pathlib
-import re
 from collections.abc import Sequence
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jnas import genotype as genotypes
 from jnas import options as options_lib
-from jnas.data import augment
-from jnas.data.base import Dataset
 from jnas.export import card, files, source
 from jnas.genotype import Genotype
-from jnas.pipeline import display, epochs, folder, problem, stage, training
-from jnas.training import checkpoint, keys, metrics
-from jnas.training.keys import Stage
-from jnas.training.state import TrainState
+from jnas.pipeline import display, exportable, folder, stage
+from jnas.training import checkpoint, metrics
 
 # Of a file's logits from the network's own, over the largest logit.
 TOLERANCE = 1e-5
-_NUM_IMAGES = 8
 
 
 class MismatchError(RuntimeError):
@@ -50,7 +42,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
   parser.add_argument(
     "--network",
     default="searched",
-    help="searched (default), or random_0 and so on for a baseline",
+    help="searched (default), random_0 and so on for a baseline, or segmented "
+    "for that of `jnas segment`",
   )
   parser.add_argument(
     "--weights",
@@ -80,45 +73,37 @@ def run(options: argparse.Namespace) -> pathlib.Path:
     FileNotFoundError: without a run, or a trained network in it.
     MismatchError: if a file computes something else.
   """
-  formats = _formats(options.formats)
   workdir = pathlib.Path(options.workdir)
   config = folder.read_config(workdir)
   run_folder = folder.open_run(config, workdir)
-  path, genotype = _find_network(run_folder, options.network)
+  network = exportable.find(run_folder, options.network)
+  formats = _formats(options.formats, pixels=network.pixels)
   if "python" in formats or "stablehlo" in formats:
-    _refuse_noise(genotype)
+    _refuse_noise(network.genotype)
   default = workdir / "export"
   if options.network != "searched":
     default = default / options.network
   best = options.weights == "best"
+  if best and network.pixels:
+    raise ValueError(
+      "--weights is 'best'; of a network for pixels it must be 'last', the "
+      "only ones that `jnas segment` keeps"
+    )
   if best:
     default = default / "best"
   out = pathlib.Path(options.out) if options.out else default
   checkpoint.check_writable(out)
-  found = problem.prepare(config)
-  dataset = problem.load_data(found)
   name = options.network.replace("_", " ")
   if best:
     name += ", best epoch,"
-  trained, versions = _restore(
-    found,
-    dataset,
-    run_folder,
-    path,
-    genotype,
-    name,
-    best=best,
+  trained, images, versions = exportable.load(
+    run_folder, network, name, best=best
   )
   if "python" in formats:  # refuses what it cannot write
-    source.render(genotype, trained.plan, trained.settings, trained.facts)
-  out.mkdir(parents=True, exist_ok=True)
-  images = np.asarray(
-    augment.normalize(
-      jnp.asarray(dataset.test.head(_NUM_IMAGES)),
-      dataset.mean,
-      dataset.std,
+    source.render(
+      network.genotype, trained.plan, trained.settings, trained.facts
     )
-  )
+  out.mkdir(parents=True, exist_ok=True)
   # Where float32 means float32, whatever else there is.
   with jax.default_device(jax.devices("cpu")[0]):
     differences = _write(formats, out, trained, images)
@@ -126,13 +111,13 @@ def run(options: argparse.Namespace) -> pathlib.Path:
     out,
     card.Card(
       facts=trained.facts,
-      name=name,
-      summary=folder.summary(path) or {},
-      header=metrics.MetricsFile(path / "metrics.jsonl").read()[0],
+      origin=network.origin,
+      summary=folder.summary(network.path) or {},
+      header=metrics.MetricsFile(network.path / "metrics.jsonl").read()[0],
       config=dataclasses.asdict(config),
       config_hash=run_folder.hash,
       versions=versions,
-      genotype=genotype,
+      genotype=network.genotype,
       files=[(files.FORMATS[f].file, files.FORMATS[f].what) for f in formats],
       differences=differences,
       num_images=len(images),
@@ -143,8 +128,12 @@ def run(options: argparse.Namespace) -> pathlib.Path:
   return out
 
 
-def _formats(given: Sequence[str] | None) -> list[str]:
+def _formats(given: Sequence[str] | None, *, pixels: bool) -> list[str]:
   """The formats to write, npz among them, in the table's order."""
+  if pixels and "python" in (given or ()):
+    raise ValueError(
+      "--formats: python writes no network for pixels; stablehlo has it whole"
+    )
   for name in given or ():
     if name not in files.FORMATS:
       raise ValueError(
@@ -161,6 +150,8 @@ def _formats(given: Sequence[str] | None) -> list[str]:
     return [name for name in files.FORMATS if name in {"npz", *given}]
   chosen = []
   for name, kind in files.FORMATS.items():
+    if pixels and name == "python":
+      continue
     if missing := kind.missing():
       display.say(
         f"{kind.file} left out: it needs the package {', '.join(missing)} "
@@ -171,26 +162,6 @@ def _formats(given: Sequence[str] | None) -> list[str]:
   return chosen
 
 
-def _find_network(
-  run_folder: folder.RunFolder, name: str
-) -> tuple[pathlib.Path, Genotype]:
-  """Folder and genotype of a network whose training has ended."""
-  path = run_folder.evaluate
-  trained = [p.name for p in sorted(path.glob("random_*")) if folder.summary(p)]
-  if name != "searched" and not re.fullmatch(r"random_\d+", name):
-    known = ", ".join(["searched", *trained])
-    raise ValueError(f"--network is {name!r}; it must be one of {known}")
-  if name != "searched":
-    path = path / name
-  if folder.summary(path) is None:
-    raise FileNotFoundError(
-      f"no trained network in {str(path)!r}: run `jnas evaluate` to its end "
-      "first" + (f"; trained are {', '.join(trained)}" if trained else "")
-    )
-  file = run_folder.genotype if name == "searched" else path / "genotype.json"
-  return path, genotypes.load(file)
-
-
 def _refuse_noise(genotype: Genotype) -> None:
   """What is random at every call computes nothing that can be compared."""
   for cell in genotype.cells().values():
@@ -199,55 +170,6 @@ def _refuse_noise(genotype: Genotype) -> None:
         "the genotype has the operation 'noise', which is random at every "
         "call: only --formats npz safetensors can hold its network"
       )
-
-
-def _restore(
-  found: problem.Problem,
-  dataset: Dataset,
-  run_folder: folder.RunFolder,
-  path: pathlib.Path,
-  genotype: Genotype,
-  name: str,
-  *,
-  best: bool,
-) -> tuple[files.Trained, dict[str, str]]:
-  """The network with the weights of a checkpoint, and its versions."""
-  net = problem.derived_net(found, genotype)
-  steps = training.make(found, dataset, net)
-  base_key = keys.base(found.config.seed, Stage.EVALUATE, 1)
-
-  def init() -> TrainState:
-    state = training.init_state(steps, base_key, dataset.image_shape)
-    return training.with_average(found.config.evaluate, state)
-
-  cpu = jax.sharding.SingleDeviceSharding(jax.devices("cpu")[0])
-  target = jax.tree.map(
-    lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=cpu),
-    jax.eval_shape(init),
-  )
-  with epochs.open_checkpoints(path, run_folder.hash) as checkpoints:
-    restored = checkpoints.restore(target, best=best)
-  if restored is None:
-    raise FileNotFoundError(
-      f"no checkpoint in {str(path / 'checkpoints')!r}: it holds the weights "
-      "to export"
-    )
-  state = restored.state
-  trained = files.Trained(
-    net=net,
-    variables=state.variables,
-    genotype=genotype,
-    plan=problem.evaluate_plan(found),
-    settings=problem.derived_settings(found),
-    facts=source.Facts(
-      title=f"{found.config.name}, seed {found.config.seed}: {name} network",
-      image_shape=dataset.image_shape,
-      mean=dataset.mean,
-      std=dataset.std,
-      class_names=dataset.class_names,
-    ),
-  )
-  return trained, restored.versions
 
 
 def _write(
@@ -277,7 +199,7 @@ def difference(own: np.ndarray, other: np.ndarray) -> float:
   """The largest difference of logits over the largest of `own`.
 
   Args:
-    own: `[B, classes]`.
+    own: `[B, classes]`, or `[B, H, W, classes]`.
     other: the same; infinitely far if it is of another shape or not finite.
   """
   if own.shape != other.shape or not np.isfinite(other).all():

@@ -13,7 +13,7 @@ import pytest
 from jnas import cli, data
 from jnas.data import augment
 from jnas.export import files
-from jnas.pipeline import export, problem
+from jnas.pipeline import export, exportable
 from tests.pipeline import tiny
 
 pytest.importorskip("flatbuffers")
@@ -51,15 +51,10 @@ def exported(reference, tmp_path_factory) -> pathlib.Path:
 
 def own_logits(workdir: pathlib.Path, pixels: np.ndarray) -> np.ndarray:
   """By the network of the run, from its checkpoint."""
-  settings = tiny.get_config()
-  found = problem.prepare(settings)
-  dataset = problem.load_data(found)
-  run_folder = export.folder.open_run(settings, workdir)
-  path, genotype = export._find_network(run_folder, "searched")
-  trained, _ = export._restore(
-    found, dataset, run_folder, path, genotype, "searched", best=False
-  )
-  images = augment.normalize(pixels, dataset.mean, dataset.std)
+  run_folder = export.folder.open_run(tiny.get_config(), workdir)
+  network = exportable.find(run_folder, "searched")
+  trained = exportable.load(run_folder, network, "searched", best=False).trained
+  images = augment.normalize(pixels, trained.facts.mean, trained.facts.std)
   return np.asarray(jax.jit(trained.logits)(images))
 
 

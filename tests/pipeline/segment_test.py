@@ -9,11 +9,12 @@ import pathlib
 import shutil
 
 import jax
+import jax.export
 import numpy as np
 import pytest
 
 from jnas import cli, config, genotype
-from jnas.pipeline import evaluate, segment, stage
+from jnas.pipeline import evaluate, export, segment, stage
 from jnas.training import checkpoint
 from tests.data import scenes
 from tests.pipeline import tiny, tiny_segment
@@ -271,6 +272,43 @@ def test_the_command_prints_one_object(finished, source, capfd):
   found = json.loads(capfd.readouterr().out)
   assert list(found["test_iou"]) == list(scenes.CLASSES)
   assert 0 <= found["test_miou"] <= found["best_test_miou"] <= 1
+
+
+def test_the_network_is_exported_with_its_head(finished, tmp_path):
+  pytest.importorskip("flatbuffers")
+  pytest.importorskip("safetensors")
+  options = ["--network", "segmented", "--out", str(tmp_path)]
+  export.run(export.parse([str(finished), *options]))  # compares each file
+  assert not (tmp_path / "network.py").exists()
+  blob = bytearray((tmp_path / "network.stablehlo").read_bytes())
+  images = np.zeros((3, 64, 64, 3), np.float32)
+  logits = jax.export.deserialize(blob).call(images)
+  assert logits.shape == (3, 64, 64, len(scenes.CLASSES))
+  with np.load(tmp_path / "network.npz") as arrays:
+    names = set(arrays)
+  assert "params/stem/conv_0/kernel" in names
+  assert any(name.startswith("params/deeplab/") for name in names)
+  card = (tmp_path / "MODEL_CARD.md").read_text()
+  summary = export.folder.summary(finished / "segment")
+  assert f"last epoch | {summary['test_miou']:.2%} (test split, 6 im" in card
+  assert "| search | none: the genotype was given |" in card
+
+
+@pytest.mark.parametrize(
+  ("options", "said"),
+  [
+    (("--formats", "python"), "python writes no network for pixels"),
+    (("--weights", "best"), "--weights is 'best'; of a network for pixels"),
+  ],
+)
+def test_what_a_network_for_pixels_has_not_is_refused(
+  finished, tmp_path, options, said
+):
+  out = tmp_path / "out"
+  given = ["--network", "segmented", "--out", str(out), *options]
+  with pytest.raises(ValueError, match=said):
+    export.run(export.parse([str(finished), *given]))
+  assert not out.exists()
 
 
 @pytest.mark.parametrize("name", ["segment_voc2012", "segment_small"])
