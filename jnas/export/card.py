@@ -181,11 +181,26 @@ def _files(card: Card) -> str:
     f"logit, on {card.num_images} test images, each file read back, on CPU. "
     "GPUs and TPUs multiply float32 in their own default precision. "
     "jax promises that versions of the next six months read "
-    "network.stablehlo.\n\n"
-    "```python\n"
-    "import jax.export, pathlib\n"
-    'blob = pathlib.Path("network.stablehlo").read_bytes()\n'
+    "network.stablehlo.\n\n" + _snippet(card)
+  )
+
+
+def _snippet(card: Card) -> str:
+  """How network.stablehlo is run: it needs jax, flatbuffers and no jnas."""
+  if not any(name == "network.stablehlo" for name, _ in card.files):
+    return ""
+  shape = ", ".join(map(str, card.facts.image_shape))
+  return (
+    "\n```python\n"
+    "# pip install jax flatbuffers\n"
+    "import jax.export, numpy as np, pathlib\n"
+    f"pixels = np.load('images.npy')  # [N, {shape}], 0 to 255\n"
+    f"mean = np.array([{_list(card.facts.mean)}], np.float32)\n"
+    f"std = np.array([{_list(card.facts.std)}], np.float32)\n"
+    "images = (pixels.astype(np.float32) / 255 - mean) / std\n"
+    "blob = pathlib.Path('network.stablehlo').read_bytes()\n"
     "logits = jax.export.deserialize(bytearray(blob)).call(images)\n"
+    "classes = np.asarray(logits).argmax(-1)\n"
     "```\n"
   )
 

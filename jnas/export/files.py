@@ -51,7 +51,11 @@ class Trained(NamedTuple):
       `[B, classes]`, or `[B, H, W, classes]` of a network for pixels.
     """
     outputs: Any = self.net.apply(
-      self.variables if variables is None else variables, images, train=False
+      self.variables if variables is None else variables,
+      images,
+      train=False,
+      # The operation 'noise' needs one; the same noise at every comparison.
+      rngs={"noise": jax.random.key(0)},
     )
     return outputs if isinstance(outputs, jax.Array) else outputs.logits
 

@@ -230,6 +230,5 @@ def _layer_of(name: str, settings: Settings) -> tuple[str, str]:
     if hasattr(layers, kind) and build.func.__module__.startswith("jnas.ops."):
       return kind, f"c, {given['kernel']}"
   raise ValueError(
-    f"the operation {name!r} cannot be written in plain Flax; leave "
-    "network.py out: --formats stablehlo npz safetensors"
+    f"the operation {name!r} is none that can be written in plain Flax"
   )

@@ -40,10 +40,11 @@ _HEAD = '''"""{title}
 
 Written by jnas. Needs jax, flax and numpy, and network.npz beside it.
 
-  python network.py IMAGES.npy
+  python network.py IMAGES.npy     or     python network.py PICTURE.png
 
 prints the classes of images of pixels 0 to 255, an array
-`[N, {height}, {width}, {channels}]`. From Python: `predict(images)`, or
+`[N, {height}, {width}, {channels}]`, or of pictures of {height}x{width} pixels
+(with Pillow). From Python: `predict(images)`, or
 `Network().apply(load(), normalize(images))`. To go on training, pass
 `train=True` and `mutable=["batch_stats"]`; path dropout and the auxiliary head
 are left out.
@@ -61,6 +62,7 @@ STD = {std}
 CLASSES = (
 {classes}
 )
+SHAPE = ({height}, {width}, {channels})
 '''
 
 _TAIL = '''
@@ -91,9 +93,30 @@ def predict(images, variables=None):
   return Network().apply(variables, normalize(images))
 
 
+def read(path):
+  """The images of an array, or the one of a picture."""
+  if path.endswith(".npy"):
+    images = np.load(path, allow_pickle=False)
+  else:
+    from PIL import Image
+
+    with Image.open(path) as picture:
+      pixels = np.asarray(picture.convert("L" if SHAPE[-1] == 1 else "RGB"))
+    images = pixels.reshape(1, *pixels.shape[:2], -1)
+  if images.ndim != 4 or images.shape[1:] != SHAPE:
+    raise ValueError(f"images are {images.shape}, wanted (N, *{SHAPE})")
+  return images
+
+
 if __name__ == "__main__":
-  for index in predict(np.load(sys.argv[1])).argmax(-1):
-    print(CLASSES[int(index)])
+  if len(sys.argv) < 2:
+    sys.exit("usage: python network.py IMAGES.npy, or PICTURE.png ...")
+  try:
+    for name in sys.argv[1:]:
+      for index in predict(read(name)).argmax(-1):
+        print(CLASSES[int(index)])
+  except (ImportError, OSError, ValueError) as error:
+    sys.exit(f"{name}: {error}")
 '''
 
 

@@ -102,8 +102,9 @@ def write_safetensors(
   safetensors = importlib.import_module("safetensors.numpy")
   # Only what is contiguous is written as it is.
   arrays = {name: np.ascontiguousarray(value) for name, value in flat.items()}
-  safetensors.save_file(
-    arrays, path, metadata={"format": "jnas", "layout": "HWIO"}
+  # As bytes: `save_file` makes files that nobody else may read.
+  path.write_bytes(
+    safetensors.save(arrays, metadata={"format": "jnas", "layout": "HWIO"})
   )
 
 

@@ -13,7 +13,6 @@ import numpy as np
 
 from jnas import options as options_lib
 from jnas.export import card, files, source
-from jnas.genotype import Genotype
 from jnas.pipeline import display, exportable, folder, stage
 from jnas.training import checkpoint, metrics
 
@@ -73,13 +72,12 @@ def run(options: argparse.Namespace) -> pathlib.Path:
     FileNotFoundError: without a run, or a trained network in it.
     MismatchError: if a file computes something else.
   """
+  given = options.formats or []
+  _check_formats(given)
   workdir = pathlib.Path(options.workdir)
   config = folder.read_config(workdir)
   run_folder = folder.open_run(config, workdir)
   network = exportable.find(run_folder, options.network)
-  formats = _formats(options.formats, pixels=network.pixels)
-  if "python" in formats or "stablehlo" in formats:
-    _refuse_noise(network.genotype)
   default = workdir / "export"
   if options.network != "searched":
     default = default / options.network
@@ -99,10 +97,7 @@ def run(options: argparse.Namespace) -> pathlib.Path:
   trained, images, versions = exportable.load(
     run_folder, network, name, best=best
   )
-  if "python" in formats:  # refuses what it cannot write
-    source.render(
-      network.genotype, trained.plan, trained.settings, trained.facts
-    )
+  formats = _formats(given, network, trained)
   out.mkdir(parents=True, exist_ok=True)
   # Where float32 means float32, whatever else there is.
   with jax.default_device(jax.devices("cpu")[0]):
@@ -128,13 +123,9 @@ def run(options: argparse.Namespace) -> pathlib.Path:
   return out
 
 
-def _formats(given: Sequence[str] | None, *, pixels: bool) -> list[str]:
-  """The formats to write, npz among them, in the table's order."""
-  if pixels and "python" in (given or ()):
-    raise ValueError(
-      "--formats: python writes no network for pixels; stablehlo has it whole"
-    )
-  for name in given or ():
+def _check_formats(given: Sequence[str]) -> None:
+  """Refuses a format that is unknown, or whose packages are not there."""
+  for name in given:
     if name not in files.FORMATS:
       raise ValueError(
         f"--formats: unknown format {name!r}; known are "
@@ -146,30 +137,56 @@ def _formats(given: Sequence[str] | None, *, pixels: bool) -> list[str]:
         f"--formats: {name} needs the package {', '.join(missing)}: pip "
         "install 'jnas[export]'"
       )
+
+
+def _formats(
+  given: Sequence[str], network: exportable.Network, trained: files.Trained
+) -> list[str]:
+  """The formats to write, npz among them, in the table's order.
+
+  Raises:
+    ValueError: for a format, asked for, that cannot hold the network.
+  """
+  why_not = _cannot_hold(network, trained)
+  for name in given:
+    if name in why_not:
+      rest = [other for other in given if other != name]
+      raise ValueError(
+        f"--formats: {files.FORMATS[name].file} cannot be written: "
+        f"{why_not[name]}; leave it out"
+        + (f": --formats {' '.join(rest)}" if rest else "")
+      )
   if given:
     return [name for name in files.FORMATS if name in {"npz", *given}]
-  chosen = []
   for name, kind in files.FORMATS.items():
-    if pixels and name == "python":
-      continue
     if missing := kind.missing():
-      display.say(
-        f"{kind.file} left out: it needs the package {', '.join(missing)} "
-        "(pip install 'jnas[export]')"
+      why_not[name] = (
+        f"it needs the package {', '.join(missing)} (pip install "
+        "'jnas[export]')"
       )
-    else:
-      chosen.append(name)
-  return chosen
+  for name, reason in why_not.items():
+    display.say(f"{files.FORMATS[name].file} left out: {reason}")
+  return [name for name in files.FORMATS if name not in why_not]
 
 
-def _refuse_noise(genotype: Genotype) -> None:
-  """What is random at every call computes nothing that can be compared."""
-  for cell in genotype.cells().values():
-    if "noise" in cell.op_counts():
-      raise ValueError(
-        "the genotype has the operation 'noise', which is random at every "
-        "call: only --formats npz safetensors can hold its network"
-      )
+def _cannot_hold(
+  network: exportable.Network, trained: files.Trained
+) -> dict[str, str]:
+  """The formats that cannot hold a network, and why."""
+  if any(
+    "noise" in cell.op_counts() for cell in network.genotype.cells().values()
+  ):
+    reason = "the operation 'noise' is random at every call"
+    return {"stablehlo": reason, "python": reason}
+  if network.pixels:
+    return {"python": "it is for classifiers; network.stablehlo has all of it"}
+  try:
+    source.render(
+      network.genotype, trained.plan, trained.settings, trained.facts
+    )
+  except ValueError as error:
+    return {"python": str(error)}
+  return {}
 
 
 def _write(

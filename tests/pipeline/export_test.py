@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import sys
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 from jnas import cli, data
 from jnas.data import augment
@@ -88,6 +90,47 @@ def test_what_is_exported_runs_without_jnas(reference, exported):
   summary = export.folder.summary(reference / "evaluate")
   total = round(20 * summary["test_accuracy"])
   assert 0 <= total - hits <= 13
+
+
+def run_network(folder: pathlib.Path, *arguments: str) -> tuple[int, str, str]:
+  done = subprocess.run(
+    [sys.executable, "network.py", *arguments],
+    cwd=folder,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  return done.returncode, done.stdout, done.stderr
+
+
+def test_the_python_file_names_the_classes_of_arrays_and_pictures(exported):
+  pixels = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 1), np.uint8)
+  np.save(exported / "two.npy", pixels)
+  Image.fromarray(pixels[1, :, :, 0]).save(exported / "one.png")
+  code, out, err = run_network(exported, "two.npy", "one.png")
+  assert code == 0, err
+  first, second, again = out.splitlines()
+  assert second == again
+  assert {first, second} <= set(data.load("fashion_mnist_mini").class_names)
+  np.save(exported / "large.npy", np.zeros((2, 8, 8, 1), np.uint8))
+  code, out, err = run_network(exported, "large.npy")
+  assert (code, out) == (1, "")
+  assert err == "large.npy: images are (2, 8, 8, 1), wanted (N, *(4, 4, 1))\n"
+  assert run_network(exported)[2].startswith("usage: python network.py IMAGES")
+
+
+def test_the_cards_snippet_runs_as_it_stands(exported):
+  text = (exported / "MODEL_CARD.md").read_text()
+  (snippet,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+  np.save(exported / "images.npy", np.full((3, 4, 4, 1), 7, np.uint8))
+  done = subprocess.run(
+    [sys.executable, "-c", snippet + "print(classes.shape)"],
+    cwd=exported,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert done.stdout == "(3,)\n", done.stderr
 
 
 def test_the_card_tells_the_numbers_and_their_split(reference, exported):
