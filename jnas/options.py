@@ -143,8 +143,8 @@ def read_config(
   options, rest = parser.parse_known_args(arguments)
   if options.config is None:
     raise ValueError(
-      "--config is missing: give a path ending in .py, or one of "
-      f"{', '.join(configs.shipped())}"
+      "--config is missing: give a path ending in .py, or one of `jnas list "
+      "configs`, such as quickstart"
     )
   config = configs.load(options.config)
   preset, rest = _take_preset(rest, config.preset)

@@ -61,7 +61,8 @@ def _import(
     # `error` names the missing module: this one, or one that it imports.
     raise ValueError(
       f"{what}: cannot import {module_name}: {error}"
-      f"{mistakes.suggest(module_name, table)}"
+      f"{mistakes.suggest(module_name, table)}; modules are looked for in the "
+      "current folder, in PYTHONPATH and among what is installed"
     ) from error
   except mistakes.SLIPS as error:
     raise ValueError(

@@ -11,6 +11,20 @@ from jnas.commands import start
 
 # What `jnas bench --compare` can time in turn.
 _COMPARABLE = ("step", "evaluate")
+# What `jnas plan` calls its fields when people read them.
+_LABELS = {
+  "params": "parameters",
+  "madds": "multiply-adds",
+  "peak_bytes": "peak memory",
+  "step_s": "step",
+  "images_per_s": "images/s",
+  "eta_s": "time, compiled",
+  "search_takes": "search takes",
+  "evaluate_takes": "evaluate takes",
+  "waits_for_images": "waits for images",
+  "says": "in short",
+  "image_shape": "image",
+}
 
 
 def plan_command(arguments: list[str]) -> None:
@@ -265,7 +279,7 @@ def _print_plan(result: dict[str, Any]) -> None:
       continue
     print(title)
     for name, value in part.items():
-      print(f"  {name:14s} {_pretty(name, value)}")
+      print(f"  {_LABELS.get(name, name):20s} {_pretty(name, value)}")
   if "rungs" in result:
     import rich.console
     import rich.table
@@ -273,7 +287,10 @@ def _print_plan(result: dict[str, Any]) -> None:
     names = ("supernet", "params", "madds", "peak_bytes", "step_s", "eta_s")
     table = rich.table.Table(title="search, with more savings in each row")
     for name in names:
-      table.add_column(name, justify="left" if name == "supernet" else "right")
+      table.add_column(
+        _LABELS.get(name, name),
+        justify="left" if name == "supernet" else "right",
+      )
     for rung in result["rungs"]:
       table.add_row(*(_pretty(name, rung[name]) for name in names))
     rich.console.Console().print(table)
@@ -287,7 +304,12 @@ def _pretty(name: str, value: Any) -> str:
   if name.endswith("_bytes"):
     return f"{value / 2**30:.2f} GiB"
   if name == "eta_s":
-    return f"{value / 3600:.1f} h"
+    from jnas.pipeline import display
+
+    return display.duration(value)
+  if isinstance(value, list):
+    joint = " x " if name == "image_shape" else ", "
+    return joint.join(map(str, value)) or "none"
   if name.endswith(("images_per_s", "_takes")) and value is not None:
     return f"{value:,.1f}" + (" images/s" if name.endswith("_takes") else "")
   if name.endswith("_s") and isinstance(value, float):

@@ -23,8 +23,8 @@ def load(path_or_name: str) -> Config:
     known = shipped()
     if path_or_name not in known:
       raise FileNotFoundError(
-        f"no config {path_or_name!r}: give a path ending in .py, or one of "
-        f"{', '.join(known)}"
+        f"no config {path_or_name!r}{mistakes.suggest(path_or_name, known)}; "
+        "give a path ending in .py, or one of `jnas list configs`"
       )
     path = known[path_or_name]
   if not path.is_file():

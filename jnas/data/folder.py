@@ -224,7 +224,7 @@ def _image_shape(
       raise ValueError(
         f"{name}: images have different sizes: {str(paths[0])!r} is "
         f"{first_size[0]}x{first_size[1]}, {str(path)!r} {size[0]}x{size[1]}"
-        "; set an image size to resize them to"
+        "; set data.image_size to resize them"
       )
   assert first_size is not None  # Every class has an image by now.
   width, height = (image_size, image_size) if image_size else first_size
@@ -262,4 +262,7 @@ def _decode_one(
 
 def _unreadable(path: pathlib.Path, error: BaseException) -> ValueError:
   reason = " ".join(str(error).split()) or type(error).__name__
-  return ValueError(f"image {str(path)!r} is damaged or unreadable: {reason}")
+  return ValueError(
+    f"image {str(path)!r} is damaged or unreadable: {reason}; remove it, or "
+    "set data.stream to 'on', which skips up to data.max_unreadable of them"
+  )

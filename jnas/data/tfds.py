@@ -251,7 +251,7 @@ SOURCE = base.Source(load, describe, base.Streams(open_stored, describe))
 
 def _many_sizes(name: str) -> ValueError:
   return ValueError(
-    f"{name}: images have different sizes; set an image size to resize them to"
+    f"{name}: images have different sizes; set data.image_size to resize them"
   )
 
 

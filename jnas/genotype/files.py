@@ -170,8 +170,10 @@ def _read_text(path: str | os.PathLike[str]) -> str:
   path = pathlib.Path(path)
   if not path.exists():
     raise FileNotFoundError(f"no genotype file at {path}")
-  if path.is_dir():
-    raise ValueError(f"{path} is a folder; name a genotype file in it")
+  if path.is_dir():  # a run folder
+    if not (path / "genotype.json").is_file():
+      raise ValueError(f"{path} is a folder without a genotype.json")
+    path = path / "genotype.json"
   try:
     return path.read_text(encoding="utf-8-sig")
   except UnicodeDecodeError:

@@ -40,7 +40,7 @@ class Progress:
     left = (now - began) / max(step - first, 1) * (self._total - step)
     CONSOLE.print(
       f"{self._title}: step {step} of {self._total}, "
-      f"{said and f'{said}, '}{_duration(left)} left"
+      f"{said and f'{said}, '}{duration(left)} left"
     )
     self._last_line = now
 
@@ -82,7 +82,7 @@ def waiting(what: str) -> Iterator[None]:
       timer.cancel()
   seconds = time.monotonic() - began
   if seconds > 5.0:
-    CONSOLE.print(f"{what}: {_duration(seconds)}")
+    CONSOLE.print(f"{what}: {duration(seconds)}")
 
 
 def say(line: str) -> None:
@@ -95,7 +95,8 @@ def warn(line: str) -> None:
   CONSOLE.print(f"warning: {line}", style="yellow", markup=False)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+  """A time as people say it."""
   minutes, rest = divmod(round(seconds), 60)
   hours, minutes = divmod(minutes, 60)
   if hours:

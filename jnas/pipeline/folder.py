@@ -86,7 +86,7 @@ class RunFolder:
   def _create(self) -> None:
     checkpoint.check_writable(self.path)
     file = self.path / "config.json"
-    if not file.exists():
+    if not file.exists() or _differing(self.path, self.config):
       self.path.mkdir(parents=True, exist_ok=True)
       write_json(
         file,
@@ -108,24 +108,30 @@ class RunFolder:
       ValueError: if another run holds the folder.
     """
     with contextlib.ExitStack() as stack:
-      processes.from_first(lambda: stack.enter_context(self._lock()))
+      processes.from_first(lambda: stack.enter_context(_lock(self.path)))
       yield
 
-  @contextlib.contextmanager
-  def _lock(self) -> Iterator[None]:
-    with (self.path / ".lock").open("a") as file:
-      try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-      except BlockingIOError as error:
-        raise ValueError(
-          f"{self.path} is in use by another run: wait until it ends, or use "
-          "another --workdir"
-        ) from error
-      except OSError as error:
-        # Some network file systems have no locks; then there is none here.
-        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
-          raise
-      yield
+
+@contextlib.contextmanager
+def _lock(path: pathlib.Path) -> Iterator[None]:
+  """Holds the lock of a folder.
+
+  Raises:
+    ValueError: if another run holds it.
+  """
+  with (path / ".lock").open("a") as file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+      raise ValueError(
+        f"{path} is in use by another run: wait until it ends, or use "
+        "another --workdir"
+      ) from error
+    except OSError as error:
+      # Some network file systems have no locks; then there is none here.
+      if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
+        raise
+    yield
 
 
 def open_run(config: configs.Config, workdir: str | pathlib.Path) -> RunFolder:
@@ -142,14 +148,36 @@ def open_run(config: configs.Config, workdir: str | pathlib.Path) -> RunFolder:
 
 def _check_same(path: pathlib.Path, config: configs.Config) -> None:
   """Refuses a folder of another config."""
-  if not (path / "config.json").exists():
-    return
-  differing = _differences(read_config(path), config)
-  if differing:
+  differing = _differing(path, config)
+  if differing and _is_begun(path):
     raise OtherConfigError(
       f"{path} holds a run of another config: {'; '.join(differing)}; "
       "use another --workdir, or the same settings to continue it"
     )
+
+
+def _differing(path: pathlib.Path, config: configs.Config) -> list[str]:
+  """Fields in which a folder's config, if it has one, is another."""
+  if not (path / "config.json").exists():
+    return []
+  return _differences(read_config(path), config)
+
+
+def _is_begun(path: pathlib.Path) -> bool:
+  """Whether a folder holds more than what a run leaves that fails at once.
+
+  A run that compiles its first step has left no more either, but holds the
+  lock.
+  """
+  if {item.name for item in path.iterdir()} - {"config.json", ".lock"}:
+    return True
+  if not (path / ".lock").exists():
+    return False
+  try:
+    with _lock(path):
+      return False
+  except ValueError:
+    return True
 
 
 def read_config(path: pathlib.Path) -> configs.Config:

@@ -123,6 +123,12 @@ def prepare(config: configs.Config) -> problem.Problem:
     ValueError: for bad input.
   """
   found = problem.prepare(config)
+  # Whether the method can search in the space; nothing is compiled.
+  jax.eval_shape(
+    lambda: found.method.init(
+      found.settings, jax.random.key(config.seed), found.space
+    )
+  )
   problem.search_plan(found)
   problem.evaluate_plan(found)  # its costs are part of the search
   progressive.check(found)

@@ -21,7 +21,7 @@ from jnas.nets import count
 from jnas.pipeline import evaluate, folder, problem
 from jnas.pipeline.genotype import IMAGENET_SIZE
 
-_UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
+_UNITS = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9}
 _MEASURES = tuple(field.name for field in dataclasses.fields(count.Count))
 # More channels than any network has.
 _MOST = 2**20
@@ -94,7 +94,9 @@ def run(options: argparse.Namespace, config: configs.Config) -> None:
     stage.Stopped: if a signal asked to stop; the state is saved.
   """
   target = parse_target(options.target)
-  genotype = _read_genotype(options.genotype)
+  genotype, space = _read_genotype(options.genotype)
+  if space is not None:
+    config = dataclasses.replace(config, space=space)
   sized = fit(config, genotype, target)
   if not options.json:
     print(_describe(sized, target))
@@ -130,7 +132,7 @@ def parse_target(text: str) -> Target:
   Raises:
     ValueError: for what is none.
   """
-  found = re.fullmatch(r"\s*(\w+)\s*(<=|<)\s*([\d_.]+)\s*([kMG]?)\s*", text)
+  found = re.fullmatch(r"\s*(\w+)\s*(<=|<)\s*([\d_.]+)\s*([kKMG]?)\s*", text)
   try:
     limit = float(found[3]) * _UNITS[found[4]] if found else 0.0
   except ValueError:
@@ -219,12 +221,18 @@ def _with_channels(config: configs.Config, channels: int) -> configs.Config:
   return dataclasses.replace(config, evaluate=changed)
 
 
-def _read_genotype(text: str) -> Genotype:
-  """The genotype that a run folder holds, or that a text stands for."""
+def _read_genotype(text: str) -> tuple[Genotype, str | None]:
+  """The genotype that a run folder holds, or that a text stands for.
+
+  Returns:
+    The genotype, and the space of the run, from which random cells are then
+    drawn too; None where there is no run.
+  """
   path = pathlib.Path(text)
   if not (len(text) < 1000 and path.is_dir()):
-    return genotypes.parse(text)
-  return folder.load_genotype(folder.open_made(path))
+    return genotypes.parse(text), None
+  run = folder.open_made(path)
+  return folder.load_genotype(run), run.config.space
 
 
 def _describe(sized: Sized, target: Target) -> str:

@@ -102,6 +102,7 @@ def run_folder(here) -> Callable[..., pathlib.Path]:
       from jnas.pipeline import folder
 
       folder.open_run(config.load("smoke"), path).create()
+      (path / "search").mkdir(exist_ok=True)
     else:
       (path / "config.json").write_text(text)
     return path

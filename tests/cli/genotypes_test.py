@@ -78,7 +78,7 @@ def test_a_genotype_file_that_makes_no_network_is_refused(
     ("none.json", "'none.json' is no file, no genotype text and no published"),
     ("DARTS_V3", "did you mean DARTS_V2?"),
     ("", "'' is no file"),
-    (".", ". is a folder; name a genotype file in it"),
+    (".", ". is a folder without a genotype.json"),
     ("|skip_connect~0|", "a NAS-Bench-201 string has 3 nodes, this has 1"),
   ],
 )

@@ -17,7 +17,10 @@ RUN = ("run", "--config", "smoke", "--workdir", "run")
     ),
     (["search"], "--config is missing: give a path ending in .py, or one of"),
     (["search", "--config"], "argument --config: expected one argument"),
-    (["search", "--config", "smok"], "no config 'smok': give a path ending in"),
+    (
+      ["search", "--config", "smok"],
+      "no config 'smok'; did you mean 'smoke'?; give",
+    ),
     (["search", "--config", "no.py"], "no config file 'no.py'"),
     (["search", "--config", "smoke", "--workdir", ""], "--workdir is empty"),
     (["report"], "the following arguments are required: workdir"),

@@ -54,7 +54,6 @@ def test_a_damaged_config_json_is_refused(
 
 def test_damaged_metrics_are_refused(refusal, run_folder):
   path = run_folder() / "search" / "metrics.jsonl"
-  path.parent.mkdir()
   path.write_text('{"kind": "header"}\ngarbage\n{"kind": "summary"}\n')
   assert refusal(*SEARCH) == (
     "run/search/metrics.jsonl, line 2 is not a JSON object; remove the line"
@@ -123,3 +122,24 @@ def test_a_folder_whose_genotype_was_given_is_not_searched(refusal, run_folder):
     "run/genotype.json was given by hand, not found by a search; "
     "search in another --workdir"
   )
+
+
+def test_a_run_that_failed_at_once_leaves_its_folder_free(here):
+  from jnas import config
+  from jnas.pipeline import folder
+
+  first, other = config.load("smoke"), config.load("quickstart")
+  folder.open_run(first, here / "run").create()
+  with pytest.raises(folder.OtherConfigError):
+    with folder.open_run(first, here / "run").locked():
+      folder.open_run(other, here / "run")  # it is compiling
+  folder.open_run(other, here / "run").create()
+  assert folder.read_config(here / "run") == other
+  (here / "run" / "search").mkdir()
+  with pytest.raises(folder.OtherConfigError, match="name is 'quickstart'"):
+    folder.open_run(first, here / "run")
+
+
+def test_a_space_that_the_method_cannot_search_is_refused(refusal):
+  message = refusal(*SEARCH, "--method.name", "unas", "--space", "s1")
+  assert "set cell 'edges'" in message

@@ -251,7 +251,9 @@ def test_images_of_different_sizes_are_both_named(tmp_path, call):
   fill(tmp_path, {"ant": 2, "bee": 2})
   draw(0, (7, 4)).save(tmp_path / "bee" / "001.png")
   text = refusal(tmp_path, call)
-  assert "6x4" in text and "bee/001.png' 7x4" in text and "image size" in text
+  assert (
+    "6x4" in text and "bee/001.png' 7x4" in text and "data.image_size" in text
+  )
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".ppm", ".bmp"])
