@@ -13,7 +13,8 @@ import pytest
 
 from jnas import config, data, genotype
 from jnas.ops import Settings, Shape
-from jnas.pipeline import compatibility, problem
+from jnas.pipeline import compatibility, problem, search
+from jnas.training import metrics
 from tests.papers import estimators_example_test
 
 README = pathlib.Path(__file__).resolve().parents[1] / "README.md"
@@ -50,7 +51,8 @@ def tiny(source: str) -> config.Config:
 def test_examples_are_short():
   blocks = BLOCK.findall(README.read_text(encoding="utf-8"))
   assert [name for name, _ in blocks] == [
-    f"my_lab/{name}.py" for name in ("data", "ops", "spaces", "search")
+    f"my_lab/{name}.py"
+    for name in ("data", "ops", "spaces", "methods", "search")
   ]
   for name, text in blocks:
     assert len(text.splitlines()) < LONGEST, name
@@ -91,6 +93,22 @@ def test_cost_of_the_operation_is_that_of_its_module(my_lab, stride):
   trained = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
   assert 3 * cost.params == trained
   assert cost.madds == (8 // stride) ** 2 * 9 * 4 * 4
+
+
+def test_the_method_searches_the_space(my_lab, compile_cache):
+  small = tiny("my_lab.data:load")
+  method = config.MethodConfig("my_lab.methods:GATES", {"sharpness": 3.0})
+  workdir = my_lab.parent / "run"
+  found = search.run(dataclasses.replace(small, method=method), workdir)
+  problem.check_genotype(found.genotype)
+  (epoch,) = [
+    record
+    for record in metrics.MetricsFile(workdir / "search/metrics.jsonl").read()
+    if record["kind"] == "epoch"
+  ]
+  gates = np.concatenate([*epoch["mixing"].values()])
+  # Each is near a half: nothing makes those of an edge add up to 1.
+  assert ((gates == 0) | (abs(gates - 0.5) < 0.1)).all()
 
 
 def test_space_and_library_call_search(my_lab, monkeypatch, compile_cache):
