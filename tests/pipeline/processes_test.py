@@ -67,11 +67,11 @@ class Launched:
       process.kill()
       process.communicate()
 
-  def finish(self) -> list[tuple[int, str, str]]:
+  def finish(self, *, timeout: float = 120) -> list[tuple[int, str, str]]:
     """Exit code, stdout and stderr of each."""
     ended = []
     for process in self.processes:
-      out, err = process.communicate(timeout=120)
+      out, err = process.communicate(timeout=timeout)
       ended.append((process.returncode, out, err))
     return ended
 
