@@ -24,7 +24,12 @@ def run_command(arguments: list[str]) -> None:
       pipeline.check(config)
       together.run(*zip(*runs, strict=True))
     for seeded, workdir in runs:
+      if len(runs) > 1:
+        display.say(f"seed {seeded.seed}, in {workdir}")
       pipeline.run(seeded, workdir)
+    if len(runs) > 1:
+      folders = " ".join(str(workdir) for _, workdir in runs)
+      display.say(f"compared by: jnas report {folders}")
 
 
 def search_command(arguments: list[str]) -> None:
@@ -42,6 +47,8 @@ def search_command(arguments: list[str]) -> None:
     if options.vmap:
       together.run(*zip(*runs, strict=True))
     for seeded, workdir in runs:
+      if len(runs) > 1:
+        display.say(f"seed {seeded.seed}, in {workdir}")
       _print_genotype(search.run(seeded, workdir).genotype)
 
 

@@ -69,6 +69,7 @@ class SourceNode(nn.Module):
     y = (nn.remat(run) if self.remat else run)(
       module, jax.lax.expand_dims(x, (0,))
     )
+    self._check(y, group.op, x, targets)
     is_identity = op.is_identity and self.stride == 1
     if is_identity and drop_skip is not None:
       y = jnp.broadcast_to(y, (targets, *y.shape[1:]))
@@ -77,6 +78,16 @@ class SourceNode(nn.Module):
       return y
     y = jnp.broadcast_to(y, (targets, *y.shape[1:]))
     return drops.drop_paths(self.make_rng("drop_path"), y, drop_path)
+
+  def _check(self, y: Array, op: str, x: Array, targets: int) -> None:
+    """Refuses what an operation of the user's own may return."""
+    batch, *size, _ = x.shape
+    wanted = (batch, *(-(-n // self.stride) for n in size), self.features)
+    if y.shape[1:] != wanted or y.shape[0] not in (1, targets):
+      raise ValueError(
+        f"operation {op!r} returned an array of shape {y.shape} at stride "
+        f"{self.stride}; it must be {(targets, *wanted)}"
+      )
 
 
 class Cell(nn.Module):

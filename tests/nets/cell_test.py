@@ -1,5 +1,6 @@
 """Cells: drop-path, zero nodes, and norms of operations without weight."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +8,8 @@ import pytest
 
 from jnas import genotype as genotypes
 from jnas.nets import cell, count, derived, graph, macro
-from jnas.ops import Settings
+from jnas.ops import Op, Settings
+from jnas.ops.base import Cost
 from jnas.spaces import SPACES
 
 RATE = 0.3
@@ -195,3 +197,29 @@ def test_the_imagenet_network_has_the_published_number_of_parameters():
   # SPEC 4.1: 4,718,752 without the auxiliary head, 5,979,528 with it.
   assert count.count_params(variables["params"]) == 4_718_752
   assert auxiliary == 5_979_528 - 4_718_752
+
+
+class _Kept(nn.Module):
+  """What never halves the image."""
+
+  features: int
+  stride: int
+  targets: int
+  settings: Settings
+
+  def __call__(self, x, *, train):
+    return x
+
+
+KEPT = Op(build=_Kept, cost=lambda shape, stride, settings: Cost(0, 0, 0))
+
+
+def test_an_operation_that_returns_another_shape_is_named():
+  op = "tests.nets.cell_test:KEPT"
+  assert run_source(op, stride=1, rate=None).shape == (1, 256)
+  with pytest.raises(ValueError, match=r"must be \(3, 256, 1, 1, 2\)") as found:
+    run_source(op, stride=2, rate=None)
+  assert (
+    f"operation {op!r} returned an array of shape (1, 256, 2, 2, 2)"
+    in str(found.value)
+  )
