@@ -8,6 +8,8 @@ from jnas.report import groups as groups_lib
 from jnas.report import rows as rows_lib
 from jnas.report.members import Member
 
+# Points above which a cell is not put beside another: it would be too small.
+_WIDE = 480
 # Of a table: what it says, what it sorts by, a note below.
 _Field = tuple[str, float, str]
 
@@ -213,16 +215,19 @@ def _draw(name: str, group: groups_lib.Group, cell: groups_lib.Trained) -> str:
   told = f"seed {member.seed}, test accuracy {tables.percent(cell.accuracy)}"
   if len(cell.accuracies) > 1:
     told += f", mean of {len(cell.accuracies)} trainings"
-  text = (
-    f'<article><h3>{markup.text(group.label)}</h3><p class="note">{told}</p>'
-  )
+  text, widest = "", 0.0
   for cell_type, half in genotype.cells().items():
     svg = picture.render(cells.draw(half)).svg
     counts = ", ".join(f"{n} × {op}" for op, n in half.op_counts().items())
     label = f"{cell_type} cell of {group.label}, seed {member.seed}: {counts}"
+    widest = max(widest, markup.points_wide(svg))
     drawn = markup.inline_svg(svg, f"{name}-{cell_type}", label, natural=True)
     text += markup.figure(drawn, f"{cell_type}: {markup.text(counts)}")
-  return f"{text}</article>"
+  wide = ' class="wide"' if widest > _WIDE else ""
+  return (
+    f"<article{wide}><h3>{markup.text(group.label)}</h3>"
+    f'<p class="note">{told}</p>{text}</article>'
+  )
 
 
 def runs(groups: Sequence[groups_lib.Group]) -> str:

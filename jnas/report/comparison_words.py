@@ -84,7 +84,7 @@ def warnings(groups: Sequence[Group]) -> list[str]:
     if missing:
       seeds = ", ".join(map(str, missing))
       found.append(f"{group.label}: retraining has not ended for seed {seeds}.")
-    if len(group.trained) == 1:
+    if len(group.trained) == 1 and not group.is_given:
       found.append(
         f"{group.label}: one cell, so nothing says how much a search moves it."
       )

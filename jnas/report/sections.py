@@ -61,7 +61,7 @@ def _head(run: folder.Run) -> str:
   ]
   method = run.setting("method", "name")
   if run.is_given:
-    method = _origin(run)
+    method = f"cell given: {_source(run)}" if _source(run) else "cell given"
   told = [("", method), ("on ", source), ("seed ", seed)]
   line = ", ".join(f"{what}{v}" for what, v in told if v is not None)
   if line:
@@ -87,17 +87,13 @@ def _head(run: folder.Run) -> str:
   )
 
 
-def _origin(run: folder.Run) -> str:
+def _source(run: folder.Run) -> str:
   """Where a given cell is from, as far as its file told."""
   source = run.provenance.get("found")
   if not isinstance(source, Mapping):
-    return "cell given"
-  if "cell" in source:
-    return f"cell given: {source['cell']}"
-  told = [str(source["file"])] if "file" in source else []
-  told += [f"found by {source['config_hash']}"] * ("config_hash" in source)
-  told += [f"its seed {source['seed']}"] * ("seed" in source)
-  return f"cell given: {', '.join(told)}" if told else "cell given"
+    return ""
+  names = {"cell": "", "file": "", "config_hash": "config ", "seed": "seed "}
+  return ", ".join(f"{w}{source[k]}" for k, w in names.items() if k in source)
 
 
 def _cells(run: folder.Run, pictures: curves.Pictures) -> str:
@@ -108,8 +104,8 @@ def _cells(run: folder.Run, pictures: curves.Pictures) -> str:
   lead = f"What the {by} found." if run.is_final else "As of the last epoch."
   if run.search is None:
     lead = "As they were given."
-    if run.is_given:
-      lead = f"As they were given ({markup.text(_origin(run))})."
+    if "found" in run.provenance:
+      lead = f"As they were given: {markup.text(_source(run))}."
   drawn = ""
   for cell_type, cell in run.genotype.cells().items():
     name = f"cell_{cell_type}"
