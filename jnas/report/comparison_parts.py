@@ -9,7 +9,7 @@ from jnas.report import rows as rows_lib
 from jnas.report.members import Member
 
 # Points above which a cell is not put beside another: it would be too small.
-_WIDE = 480
+_WIDE = 520
 # Of a table: what it says, what it sorts by, a note below.
 _Field = tuple[str, float, str]
 
