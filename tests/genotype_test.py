@@ -141,6 +141,19 @@ def test_a_saved_file_holds_genotype_and_provenance(tmp_path):
   assert os.listdir(tmp_path) == ["genotype.json"]
 
 
+def test_a_genotype_that_was_read_knows_its_origin_which_is_a_note(tmp_path):
+  path = tmp_path / "genotype.json"
+  genotype_lib.save(path, Genotype(TWO_NODES), {"seed": 3, "step": 31})
+  found = genotype_lib.load(path)
+  assert found.origin == {"file": str(path), "seed": 3, "step": 31}
+  assert found == Genotype(TWO_NODES) and hash(found) == hash(
+    Genotype(TWO_NODES)
+  )
+  assert genotype_lib.parse("DARTS_V2").origin == {"cell": "DARTS_V2"}
+  # It is not written again, unless as the provenance of another file.
+  assert "origin" not in genotype_lib.to_json(found)
+
+
 def test_a_save_that_fails_leaves_the_old_file_and_nothing_else(
   tmp_path, monkeypatch
 ):

@@ -5,7 +5,7 @@ import dataclasses
 import difflib
 import operator
 import reprlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 # One incoming connection of a node: operation name, index of the source node.
@@ -94,11 +94,16 @@ class Genotype:
     reduce: the cell that halves it; None in spaces with one cell type.
     space: name of the search space it comes from, if known; a note, which
       two equal genotypes may disagree on.
+    origin: where it comes from, as the file that it was read from tells; a
+      note likewise.
   """
 
   normal: Cell
   reduce: Cell | None = None
   space: str | None = dataclasses.field(default=None, compare=False)
+  origin: Mapping[str, Any] | None = dataclasses.field(
+    default=None, compare=False, repr=False
+  )
 
   def cells(self) -> dict[str, Cell]:
     """The cells by type: normal, and reduce where there is one."""

@@ -1,5 +1,6 @@
 """Genotypes in files: JSON, the published cells, and one entry for any form."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -26,7 +27,8 @@ def parse(text: str | os.PathLike[str]) -> Genotype:
   """
   name = os.fspath(text).strip()
   if name in published():
-    return load(_CELLS_FOLDER / f"{name}.json")
+    genotype = load(_CELLS_FOLDER / f"{name}.json")
+    return dataclasses.replace(genotype, origin={"cell": name})
   if name.startswith(("{", "|")) or "Genotype(" in name:
     return _parse_form(name)
   # A longer text is no path, and asking for one of that length is an error.
@@ -40,12 +42,17 @@ def parse(text: str | os.PathLike[str]) -> Genotype:
 
 
 def load(path: str | os.PathLike[str]) -> Genotype:
-  """Reads a genotype file in any of the written forms."""
+  """Reads a genotype file in any of the written forms.
+
+  Its origin names the file, beside the provenance in it.
+  """
   text = _read_text(path)
   try:
-    return _parse_form(text)
+    genotype = _parse_form(text)
   except ValueError as error:
     raise ValueError(f"{os.fspath(path)}: {error}") from None
+  origin = {"file": os.fspath(path), **(genotype.origin or {})}
+  return dataclasses.replace(genotype, origin=origin)
 
 
 def save(
@@ -141,6 +148,7 @@ def from_dict(data: Any) -> Genotype:
     normal=_cell_from_dict(data["normal"], "normal"),
     reduce=None if reduce is None else _cell_from_dict(reduce, "reduce"),
     space=space,
+    origin=data.get("provenance"),
   )
 
 

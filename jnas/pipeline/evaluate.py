@@ -69,7 +69,7 @@ def run(
         folder.save_genotype(
           run_folder.genotype,
           genotype,
-          provenance=folder.provenance(run_folder, 0),
+          provenance=folder.given(run_folder, genotype),
         )
       for path, (name, candidate) in zip(
         paths, _candidates(found, genotype), strict=True

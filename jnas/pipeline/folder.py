@@ -231,7 +231,7 @@ def header(folder: pathlib.Path) -> dict[str, Any]:
 
 
 def provenance(run: RunFolder, step: int) -> dict[str, Any]:
-  """Where a genotype comes from."""
+  """Where a genotype that a run found comes from."""
   return {
     "config_hash": run.hash,
     "seed": run.config.seed,
@@ -240,11 +240,26 @@ def provenance(run: RunFolder, step: int) -> dict[str, Any]:
   }
 
 
+def given(run: RunFolder, genotype: genotypes.Genotype) -> dict[str, Any]:
+  """Where a genotype that a run was given comes from.
+
+  Step 0 says that this run did not search; `found` is the origin of the
+  genotype, of one that was handed on the first one, where it is known.
+  """
+  origin = dict(genotype.origin or {})
+  if origin.get("step") == 0 and "found" in origin:
+    origin = origin["found"]
+  return provenance(run, 0) | ({"found": origin} if origin else {})
+
+
 def find_genotype(path: pathlib.Path) -> genotypes.Genotype | None:
   """The genotype in a file, None where there is no file."""
 
   def read() -> str | None:
-    return genotypes.to_json(genotypes.load(path)) if path.exists() else None
+    if not path.exists():
+      return None
+    genotype = genotypes.load(path)
+    return genotypes.to_json(genotype, genotype.origin)
 
   text = processes.from_first(read)
   return None if text is None else genotypes.parse(text)

@@ -111,7 +111,7 @@ def run(
         folder.save_genotype(
           run_folder.genotype,
           genotype,
-          provenance=folder.provenance(run_folder, 0),
+          provenance=folder.given(run_folder, genotype),
         )
       summary = segmenting.run(
         found,

@@ -24,8 +24,11 @@ for (const table of document.querySelectorAll("table.sortable")) {
         || head.getAttribute("aria-sort") === "ascending";
       for (const other of heads) other.removeAttribute("aria-sort");
       head.setAttribute("aria-sort", down ? "descending" : "ascending");
+      // What the papers report stays below what was measured here.
+      const last = (row) => Number(row.classList.contains("published"));
       const rows = [...body.rows];
-      rows.sort((a, b) => compare(key(a, column), key(b, column), down));
+      rows.sort((a, b) => last(a) - last(b)
+        || compare(key(a, column), key(b, column), down));
       body.append(...rows);
     });
   });

@@ -3,12 +3,22 @@
 The page needs no network and no other file, as that of a single run.
 """
 
-import math
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from jnas.report import comparison_parts, markup, page, picture, scatter, tables
+from jnas.report import (
+  comparison_parts,
+  comparison_words,
+  inference,
+  markup,
+  members,
+  orders,
+  page,
+  picture,
+  random_cells,
+  scatter,
+)
 from jnas.report import groups as groups_lib
 from jnas.report import rows as rows_lib
 
@@ -26,9 +36,10 @@ def write(paths: Sequence[pathlib.Path], out: pathlib.Path) -> pathlib.Path:
   """
   groups = groups_lib.read(paths)
   out.mkdir(parents=True, exist_ok=True)
-  drawn = scatter.draw(groups, groups_lib.baselines(groups))
-  chart = picture.render(drawn) if drawn else None
-  if chart:
+  drawn = scatter.draw(groups, random_cells.read(groups))
+  chart = picture.render(drawn.figure) if drawn else None
+  if drawn and chart:
+    chart = chart._replace(svg=scatter.add_titles(chart.svg, drawn.titles))
     picture.write(chart, out / "scatter")
   index = out / "index.html"
   picture.replace(index, render(groups, chart).encode())
@@ -51,10 +62,11 @@ def to_dict(paths: Sequence[pathlib.Path]) -> dict[str, Any]:
     "runs": [
       {
         "group": group.label,
+        "given": member.run.is_given,
         "path": str(member.path),
         "seed": member.seed,
         **{
-          name: value if math.isfinite(value) else None
+          name: members.finite(value)
           for name, value in comparison_parts.numbers_of(member).items()
         },
       }
@@ -62,8 +74,13 @@ def to_dict(paths: Sequence[pathlib.Path]) -> dict[str, Any]:
       for member in group.members
     ],
     "kendall_tau": {
-      name: {"tau": tau if math.isfinite(tau) else None, "runs": count}
-      for name, (tau, count) in groups_lib.orders(groups).items()
+      name: {
+        **_order(found),
+        "within": {
+          group.label: _order(orders.within(group)[name]) for group in groups
+        },
+      }
+      for name, found in orders.pooled(groups).items()
     },
   }
 
@@ -77,7 +94,11 @@ def render(
   parts = [
     ("comparison", "Comparison", comparison_parts.table(rows)),
     ("scatter", "Accuracy against parameters", comparison_parts.chart(chart)),
-    ("variance", "Search and retraining", comparison_parts.variance(rows)),
+    (
+      "variance",
+      "Search and retraining",
+      comparison_parts.variance(rows, groups),
+    ),
     (
       "order",
       "Order of supernet, child and retrained",
@@ -93,12 +114,14 @@ def render(
     f'<h2 id="{name}-head">{head}</h2>{inner}</section>'
     for name, head, inner in parts
   )
-  warnings = "".join(f"<li>{markup.text(w)}</li>" for w in _warnings(groups))
+  warnings = "".join(
+    f"<li>{markup.text(w)}</li>" for w in comparison_words.warnings(groups)
+  )
   body = (
     '<a class="skip" href="#main">Skip to the content</a>'
     f'<header><div class="run"><span>{num_runs} runs, {len(groups)} '
     f"{'group' if len(groups) == 1 else 'groups'}</span></div>"
-    f"<h1>{markup.text(_headline(rows))}</h1>"
+    f"<h1>{markup.text(comparison_words.headline(groups))}</h1>"
     + (
       f'<ul class="warnings" aria-label="Warnings">{warnings}</ul>'
       if warnings
@@ -108,52 +131,16 @@ def render(
     f'<main id="main">{content}</main><footer>jnas report</footer>'
   )
   return page.shell(
-    "Comparison · jnas report", body, style="compare.css", script="compare.js"
+    markup.text(comparison_words.title(groups)),
+    body,
+    style="compare.css",
+    script="compare.js",
   )
 
 
-def _headline(rows: Sequence[rows_lib.Row]) -> str:
-  known = [r for r in rows if r.kind == "searched" and r.accuracy.count]
-  if not known:
-    return "No network has been retrained yet."
-  best = max(known, key=lambda row: row.accuracy.mean)
-  told = tables.percent(best.accuracy.mean)
-  if best.accuracy.count > 1:
-    told += f" {tables.spread(best.accuracy.deviation)}"
-  text = f"{best.label}: {told} test accuracy over {_seeds(best)}"
-  if len(known) > 1:
-    text += ", the highest mean"
-  if best.against_random.count:
-    points = 100 * best.against_random.difference
-    side = "above" if points >= 0 else "below"
-    text += f", {abs(points):.2f} points {side} random cells of the same seeds"
-  return f"{text}."
-
-
-def _seeds(row: rows_lib.Row) -> str:
-  count = row.accuracy.count
-  return f"{count} {'run' if count == 1 else 'runs'}"
-
-
-def _warnings(groups: Sequence[groups_lib.Group]) -> list[str]:
-  """What a reader should beware of."""
-  found = []
-  if len({group.setting for group in groups}) > 1:
-    found.append(
-      "Not all groups were retrained alike: space, data or the training of the"
-      " derived network differ. Compare only those where they do not."
-    )
-  for row in (row for row in rows_lib.make(groups) if row.kind == "searched"):
-    if row.missing:
-      seeds = ", ".join(map(str, row.missing))
-      found.append(f"{row.label}: retraining has not ended for seed {seeds}.")
-    if row.accuracy.count == 1:
-      found.append(
-        f"{row.label}: one run, so nothing says how much a seed moves it."
-      )
-    if not row.against_random.count:
-      found.append(f"{row.label}: no random cell was trained alike.")
-  for group in groups:
-    for member in group.members:
-      found += [f"{member.run.name}: {fault}." for fault in member.run.faults]
-  return found
+def _order(order: inference.Order) -> dict[str, Any]:
+  return {
+    "tau": members.finite(order.tau),
+    "p": members.finite(order.p),
+    "runs": order.count,
+  }

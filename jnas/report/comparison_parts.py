@@ -3,23 +3,29 @@
 import math
 from collections.abc import Callable, Sequence
 
-from jnas.report import cells, markup, picture, stats, tables
+from jnas.report import cells, comparison_words, markup, orders, picture, tables
 from jnas.report import groups as groups_lib
 from jnas.report import rows as rows_lib
+from jnas.report.members import Member
+
+# Points above which a cell is not put beside another: it would be too small.
+_WIDE = 520
+# Of a table: what it says, what it sorts by, a note below.
+_Field = tuple[str, float, str]
 
 
 def table(rows: Sequence[rows_lib.Row]) -> str:
   """The comparison itself, with sortable columns, and how to read it."""
-  columns: list[tuple[str, str, Callable[[rows_lib.Row], tuple[str, float]]]]
+  columns: list[tuple[str, str, Callable[[rows_lib.Row], _Field]]]
   columns = [
-    ("n", "runs", lambda r: (_or_dash(r.accuracy.count), r.accuracy.count)),
+    ("n", "cells, trainings", _count),
     ("Mean", "test accuracy", lambda r: _cell(tables.percent, r.accuracy.mean)),
     (
       "Deviation",
-      "points, n − 1",
+      "points, of cells",
       lambda r: _cell(_points, r.accuracy.deviation),
     ),
-    ("Best", "of n", lambda r: _cell(tables.percent, r.accuracy.best)),
+    ("Best", "one training", _best),
     (
       "Over random",
       "points, same seeds",
@@ -36,8 +42,8 @@ def table(rows: Sequence[rows_lib.Row]) -> str:
       "an image, mean",
       lambda r: _cell(tables.short_count, r.madds.mean),
     ),
-    ("Search", "device-hours", lambda r: _cell(_hours, r.search_hours.mean)),
-    ("Retraining", "device-hours", lambda r: _cell(_hours, r.train_hours.mean)),
+    ("Search", "device time", lambda r: _cell(_hours, r.search_hours.mean)),
+    ("Retraining", "device time", lambda r: _cell(_hours, r.train_hours.mean)),
   ]
   head = "".join(
     f'<th scope="col" data-sort>{markup.text(name)}'
@@ -49,13 +55,16 @@ def table(rows: Sequence[rows_lib.Row]) -> str:
     chip = row.kind if row.kind != "searched" else ""
     mark = f' <span class="chip">{chip}</span>' if chip else ""
     note = f"{row.data}; {row.split}"
+    if row.kind == "random":
+      note += "; drawn, not searched for"
     if row.source:
       note = f"{row.source}; {row.data}, full setting"
     fields = ""
     for _, _, value in columns:
-      text, number = value(row)
+      text, number, below = value(row)
       order = f' data-v="{number!r}"' if math.isfinite(number) else ""
-      fields += f"<td{order}>{markup.text(text)}</td>"
+      more = f'<span class="note">{markup.text(below)}</span>' if below else ""
+      fields += f"<td{order}>{markup.text(text)}{more}</td>"
     lines += (
       f'<tr class="{row.kind}"><th scope="row">{markup.text(row.label)}{mark}'
       f'<span class="note">{markup.text(note)}</span></th>{fields}</tr>'
@@ -65,18 +74,22 @@ def table(rows: Sequence[rows_lib.Row]) -> str:
     f"Group</th>{head}</tr></thead><tbody>{lines}</tbody></table>"
   )
   texts = (
-    '<p class="lead">Runs that differ in the seed alone are one row. Accuracies'
+    '<p class="lead">Runs that differ in the seed alone are one row, with the'
+    " runs that were given one of their cells. Accuracies"
     " are those of the retrained networks in their last epoch, on the test"
     " split, which nothing was fitted to or chosen by.</p>"
   )
   notes = (
-    '<p class="note">Deviation: sample standard deviation over the runs. Over'
-    " random: mean difference from the random cells of the same run, which were"
-    " trained alike; p: two-sided paired t-test of these differences, a cell"
-    " counting once however often it was trained. Random cells: a cell of"
-    " one seed counts once, whichever runs trained it. Best: picked on the"
-    " test split, so flattering. Device-hours: wall time by the number of"
-    " devices; mean of the runs.</p>"
+    '<p class="note">A cell counts once however often it was trained, with the'
+    " mean of its trainings: so in mean, deviation (sample standard deviation,"
+    " n − 1), over random and p. Over random: mean difference from the random"
+    " cells of the run that found the cell, which were trained alike; p:"
+    " two-sided paired t-test of these differences. Best: of single trainings,"
+    " and picked on the test split, so flattering. Random cells: drawn"
+    " uniformly and each counted, which is not random search, where the best of"
+    " several is kept; a cell of one seed counts once, whichever runs trained"
+    " it. Device time: wall time by the number of devices; mean of the runs."
+    "</p>"
   )
   if any(row.kind == "published" for row in rows):
     notes += (
@@ -86,15 +99,20 @@ def table(rows: Sequence[rows_lib.Row]) -> str:
   return texts + markup.scroll(table, "comparison") + notes
 
 
-def variance(rows: Sequence[rows_lib.Row]) -> str:
-  """Spread of searches against retrainings, where it can be told."""
+def variance(
+  rows: Sequence[rows_lib.Row], groups: Sequence[groups_lib.Group]
+) -> str:
+  """Spread of searches against retrainings, or how to come to know it."""
   known = [r for r in rows if math.isfinite(r.components.retrain)]
   if not known:
     return (
       "<p>Every cell was trained once, so the deviation above holds both: that"
       " of another search and that of training one cell anew. To tell them"
-      " apart, train a cell found with other seeds (<code>jnas evaluate"
-      " --genotype</code>) and compare these runs too.</p>"
+      " apart, train a cell found with other seeds, and give these runs to"
+      " <code>jnas report</code> too. With the config that the cell was"
+      " trained with in place of CONFIG, and its options for"
+      " <code>data</code> and <code>evaluate</code>:</p>"
+      + markup.code(_advice(groups))
     )
   table = tables.Table(
     ("cells", "trainings", "another search", "another training"),
@@ -121,24 +139,36 @@ def variance(rows: Sequence[rows_lib.Row]) -> str:
 
 def order(groups: Sequence[groups_lib.Group]) -> str:
   """Kendall's tau between accuracies; empty for fewer than 3 runs."""
-  orders = groups_lib.orders(groups)
-  if all(count < 3 for _, count in orders.values()):
+  pooled = orders.pooled(groups)
+  if all(found.count < 3 for found in pooled.values()):
     return ""
+  lines = [("all groups", pooled)]
+  if len(groups) > 1:
+    lines += [(group.label, orders.within(group)) for group in groups]
   table = tables.Table(
-    ("Kendall's tau", "runs"),
+    ("Kendall's tau", "p", "runs"),
     tuple(
       tables.Row(
-        name.capitalize(), "", (f"{tau:.2f}".replace("-", "−"), str(count))
+        name.capitalize(),
+        label,
+        (
+          f"{found[name].tau:.2f}".replace("-", "−"),
+          _probability(found[name].p),
+          str(found[name].count),
+        ),
       )
-      for name, (tau, count) in orders.items()
-      if math.isfinite(tau)
+      for name in orders.PAIRS
+      for label, found in lines
+      if math.isfinite(found[name].tau)
     ),
   )
   return (
     '<p class="lead">Whether the search knows which cell is better: 1 if two'
     " accuracies order the runs alike, 0 if they have nothing to do with each"
-    " other. Supernet and child are measured on the validation split, the"
-    " retrained network on the test split.</p>"
+    " other. Over all groups it also tells one method from another: what a"
+    " search knows of its own cells is the order within a group, and of few"
+    " runs tau says little (p). Supernet and child are measured on the"
+    " validation split, the retrained network on the test split.</p>"
     + markup.numbers(table, "order", lead=False)
   )
 
@@ -160,11 +190,11 @@ def chart(drawn: picture.Picture | None) -> str:
 
 
 def cell_pictures(groups: Sequence[groups_lib.Group]) -> str:
-  """The cell of each group's first seed; those of the others on demand."""
+  """The first cell of each group; the others on demand, each once."""
   shown, more = "", ""
   for number, group in enumerate(groups):
-    for place, member in enumerate(group.members):
-      drawn = _draw(f"g{number}m{place}", group, member)
+    for place, cell in enumerate(group.cells):
+      drawn = _draw(f"g{number}m{place}", group, cell)
       if place == 0:
         shown += drawn
       else:
@@ -172,29 +202,32 @@ def cell_pictures(groups: Sequence[groups_lib.Group]) -> str:
   if not shown:
     return ""
   rest = markup.disclosure(
-    "The other seeds", f'<div class="cells">{more}</div>'
+    "The other cells", f'<div class="cells">{more}</div>'
   )
   return f'<div class="cells">{shown}</div>' + (rest if more else "")
 
 
-def _draw(name: str, group: groups_lib.Group, member: groups_lib.Member) -> str:
+def _draw(name: str, group: groups_lib.Group, cell: groups_lib.Trained) -> str:
+  member = cell.members[0]
   genotype = member.run.genotype
   if genotype is None:
     return ""
-  told = tables.percent(member.accuracy)
-  text = (
-    f"<article><h3>{markup.text(group.label)}</h3>"
-    f'<p class="note">seed {member.seed}, test accuracy {told}</p>'
-  )
-  for cell_type, cell in genotype.cells().items():
-    svg = picture.render(cells.draw(cell)).svg
-    counts = ", ".join(f"{n} × {op}" for op, n in cell.op_counts().items())
+  told = f"seed {member.seed}, test accuracy {tables.percent(cell.accuracy)}"
+  if len(cell.accuracies) > 1:
+    told += f", mean of {len(cell.accuracies)} trainings"
+  text, widest = "", 0.0
+  for cell_type, half in genotype.cells().items():
+    svg = picture.render(cells.draw(half)).svg
+    counts = ", ".join(f"{n} × {op}" for op, n in half.op_counts().items())
     label = f"{cell_type} cell of {group.label}, seed {member.seed}: {counts}"
+    widest = max(widest, markup.points_wide(svg))
     drawn = markup.inline_svg(svg, f"{name}-{cell_type}", label, natural=True)
-    text += markup.figure(
-      markup.scroll(drawn, label), f"{cell_type}: {markup.text(counts)}"
-    )
-  return f"{text}</article>"
+    text += markup.figure(drawn, f"{cell_type}: {markup.text(counts)}")
+  wide = ' class="wide"' if widest > _WIDE else ""
+  return (
+    f"<article{wide}><h3>{markup.text(group.label)}</h3>"
+    f'<p class="note">{told}</p>{text}</article>'
+  )
 
 
 def runs(groups: Sequence[groups_lib.Group]) -> str:
@@ -210,17 +243,16 @@ def runs(groups: Sequence[groups_lib.Group]) -> str:
   for group in groups:
     for member in group.members:
       numbers = numbers_of(member)
-      random = stats.summarize(member.baselines.values()).mean
       accuracies = (
         member.accuracy,
-        random,
+        member.random,
         member.supernet,
         member.child,
       )
       lines.append(
         tables.Row(
           f"{group.label}, seed {member.seed}",
-          member.run.name,
+          member.run.name + ", cell given" * member.run.is_given,
           (
             *(tables.percent(value) for value in accuracies),
             tables.count(numbers["params"]),
@@ -230,11 +262,11 @@ def runs(groups: Sequence[groups_lib.Group]) -> str:
   return markup.numbers(tables.Table(columns, tuple(lines)), "runs", lead=False)
 
 
-def numbers_of(member: groups_lib.Member) -> dict[str, float]:
+def numbers_of(member: Member) -> dict[str, float]:
   """A run's numbers by name; NaN for what is not known."""
   return {
     "test_accuracy": member.accuracy,
-    "random_test_accuracy": stats.summarize(member.baselines.values()).mean,
+    "random_test_accuracy": member.random,
     "supernet_valid_accuracy": member.supernet,
     "child_valid_accuracy": member.child,
     "params": member.params,
@@ -247,12 +279,33 @@ def numbers_of(member: groups_lib.Member) -> dict[str, float]:
 # --- numbers in words
 
 
-def _cell(form: Callable[[float], str], value: float) -> tuple[str, float]:
-  return (form(value) if math.isfinite(value) else tables.UNKNOWN), value
+def _cell(form: Callable[[float], str], value: float) -> _Field:
+  return (form(value) if math.isfinite(value) else tables.UNKNOWN), value, ""
 
 
-def _or_dash(count: int) -> str:
-  return str(count) if count else tables.UNKNOWN
+def _count(row: rows_lib.Row) -> _Field:
+  """How many cells, and trainings where they are more."""
+  if not row.accuracy.count:
+    return tables.UNKNOWN, math.nan, ""
+  words = comparison_words.count_words(row.accuracy.count, row.trainings)
+  return words[0], row.accuracy.count, ", ".join(words[1:])
+
+
+def _best(row: rows_lib.Row) -> _Field:
+  text, value, _ = _cell(tables.percent, row.accuracy.best)
+  return text, value, row.best_run
+
+
+def _advice(groups: Sequence[groups_lib.Group]) -> str:
+  """The command that trains a cell of the first group anew."""
+  group = next((g for g in groups if g.trained), groups[0])
+  member = (group.trained or group.cells)[0].members[0]
+  seed = 1 + max(m.seed for m in group.members)
+  again = member.path.with_name(f"{member.run.name}-again-{seed}")
+  return (
+    f"jnas evaluate --config CONFIG --genotype {member.path / 'genotype.json'}"
+    f" --seed {seed} --workdir {again} --evaluate.random-baselines 0"
+  )
 
 
 def _points(value: float) -> str:
@@ -268,4 +321,10 @@ def _probability(value: float) -> str:
 
 
 def _hours(value: float) -> str:
-  return f"{value:.2g}" if value < 10 else f"{value:,.0f}"
+  """Hours, or what is short in minutes or seconds."""
+  if value >= 10:
+    return f"{value:,.0f} h"
+  if value >= 0.1:
+    return f"{value:.2g} h"
+  minutes = 60 * value
+  return f"{minutes:.2g} min" if minutes >= 1 else f"{60 * minutes:.2g} s"

@@ -70,13 +70,7 @@ def search(run: folder.Run, pictures: Pictures) -> str:
 
 def weights(run: folder.Run, pictures: Pictures) -> str:
   """Mixing weights: at an epoch, over the epochs, edge by edge."""
-  logs = [run.search] if run.search else []
-  found = [
-    weights
-    for log in logs
-    for cell_type in ("normal", "reduce")
-    if (weights := mixing.read(log, cell_type))
-  ]
+  found = mixing.read_all(run.search) if run.search else []
   if not found:
     return ""
   heat_tables = "".join(
@@ -155,7 +149,7 @@ def by_epoch(log: folder.Log, columns: Sequence[str]) -> str:
   picks = markup.thin(len(log.epochs), _MOST_ROWS)
   rows = tuple(
     tables.Row(
-      str(log.epochs[i]["epoch"]),
+      str(log.counted()[i]),
       "",
       tuple(_short(folder.number(log.epochs[i], name)) for name in known),
     )

@@ -17,7 +17,7 @@ class Frame:
   """What an epoch would derive.
 
   Attributes:
-    epoch: its number.
+    epoch: its number, from 1.
     cells: by cell type, the connections of a node in order of source.
     before: number of the epoch compared with; None for the first.
     changed: by cell type, connections changed since then.
@@ -48,8 +48,8 @@ class Film:
 def read(log: folder.Log) -> Film | None:
   """The film of a search; None if fewer than two epochs tell their cells."""
   known = [
-    (entry["epoch"], _sort(genotype))
-    for entry in log.epochs
+    (number, _sort(genotype))
+    for number, entry in zip(log.counted(), log.epochs, strict=True)
     if (genotype := folder.genotype_of(entry))
   ]
   frames: list[Frame] = []

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from jnas.genotype import Cell
-from jnas.report import folder, stats, tables
+from jnas.report import folder, inference, stats, tables
 
 
 class Tile(NamedTuple):
@@ -29,22 +29,17 @@ def status(run: folder.Run) -> str:
       return "complete"
     done = tables.progress(run.segment, run, "segment")
     return f"segmentation: epoch {done}"
-  if run.search is None or not run.search.epochs:
-    return "the search has not ended its first epoch"
-  if not run.search.summary:
-    return f"search: epoch {tables.progress(run.search, run, 'search')}"
-  if run.selection is not None and not run.selection.summary:
-    return f"selection: {_decided(run.selection)}"
-  selector = run.setting("selection", "name")
-  if not run.is_final and selector not in (None, "none"):
-    return "search ended, selection not begun"
-  if run.searched is None or not run.searched.log.epochs:
-    ended = "selection" if run.selection is not None else "search"
-    return f"{ended} ended, retraining not begun"
+  if not run.is_given:
+    under_way = _search_status(run)
+    if under_way:
+      return under_way
+  elif run.searched is None or not run.searched.log.epochs:
+    return "cell given, training not begun"
   for network in run.networks:
     if not network.log.summary:
       done = tables.progress(network.log, run, "evaluate")
-      return f"retraining ({network.name}): epoch {done}"
+      stage = "training" if run.is_given else "retraining"
+      return f"{stage} ({network.name}): epoch {done}"
   return "complete"
 
 
@@ -57,19 +52,26 @@ def headline(run: folder.Run) -> str:
   if searched is None or not math.isfinite(accuracy):
     return _search_headline(run)
   reached = tables.percent(accuracy)
+  cell = "cell given" if run.is_given else "cell found"
   if not searched.log.summary:
     done = tables.progress(searched.log, run, "evaluate")
-    return f"The cell found is at {reached} test accuracy after epoch {done}."
-  text = f"The cell found reaches {reached} test accuracy"
+    return f"The {cell} is at {reached} test accuracy after epoch {done}."
+  text = f"The {cell} reaches {reached} test accuracy"
   random = baseline(run)
   if not random.count:
     return f"{text}."
   difference = accuracy - random.mean
   side = "above" if difference >= 0 else "below"
   gap = f"{abs(100 * difference):.2f} points {side}"
+  text += f", {gap} "
   if random.count == 1:
-    return f"{text}, {gap} a random one trained alike."
-  return f"{text}, {gap} the mean of {random.count} random ones trained alike."
+    text += "a random one trained alike"
+  else:
+    text += f"the mean of {random.count} random ones trained alike"
+  noise = inference.noise(_probability(run))
+  if noise:
+    return f"{text}, {noise}."
+  return f"{text}; one cell against {random.count} tells little of others."
 
 
 def baseline(run: folder.Run) -> stats.Summary:
@@ -79,6 +81,30 @@ def baseline(run: folder.Run) -> stats.Summary:
     for network in run.baselines
     if network.log.summary
   )
+
+
+def _probability(run: folder.Run) -> float:
+  """Of such a difference from the random cells by the test images alone.
+
+  Two-sided, of a normal distribution whose variance is the sum of that of the
+  accuracy and that of the random ones' mean. All saw the same images, so the
+  true one is smaller; NaN where their number is unknown.
+  """
+  searched = run.searched
+  random = [n for n in run.baselines if n.log.summary]
+  logs = [searched.log if searched else None, *(n.log for n in random)]
+  accuracies = [tables.final_accuracy(log) if log else math.nan for log in logs]
+  own, *others = (
+    stats.accuracy_error(
+      accuracy, folder.number(log.header if log else {}, "split_sizes", "test")
+    )
+    for accuracy, log in zip(accuracies, logs, strict=True)
+  )
+  error = math.hypot(own, *(other / len(others) for other in others))
+  difference = accuracies[0] - baseline(run).mean
+  if not error > 0:
+    return math.nan
+  return math.erfc(abs(difference) / error / math.sqrt(2))
 
 
 def tiles(run: folder.Run) -> list[Tile]:
@@ -136,7 +162,10 @@ def warnings(run: folder.Run) -> list[str]:
   for cell_type, cell in (run.genotype.cells() if run.genotype else {}).items():
     if not cell.has_parameters():
       found.append(
-        f"The {cell_type} cell has lost every operation with weights:"
+        f"The {cell_type} cell has no operation with weights: it has"
+        f" {_list_ops(cell)}."
+        if run.is_given
+        else f"The {cell_type} cell has lost every operation with weights:"
         f" {_list_ops(cell)} remain. A search that collapses ends like this."
       )
     if not cell.is_connected():
@@ -158,10 +187,28 @@ def warnings(run: folder.Run) -> list[str]:
     none = "No random cell has been trained alike yet"
     if run.setting("evaluate", "random_baselines") == 0:
       none = "No random cell was to be trained alike"
+    what = "cell is" if run.is_given else "search was"
     found.append(
-      f"{none}: the accuracy alone does not say what the search was worth."
+      f"{none}: the accuracy alone does not say what the {what} worth."
     )
   return found + [fault[:1].upper() + fault[1:] + "." for fault in run.faults]
+
+
+def _search_status(run: folder.Run) -> str:
+  """How far search and selection have come; empty if retraining has begun."""
+  if run.search is None or not run.search.epochs:
+    return "the search has not ended its first epoch"
+  if not run.search.summary:
+    return f"search: epoch {tables.progress(run.search, run, 'search')}"
+  if run.selection is not None and not run.selection.summary:
+    return f"selection: {_decided(run.selection)}"
+  selector = run.setting("selection", "name")
+  if not run.is_final and selector not in (None, "none"):
+    return "search ended, selection not begun"
+  if run.searched is None or not run.searched.log.epochs:
+    ended = "selection" if run.selection is not None else "search"
+    return f"{ended} ended, retraining not begun"
+  return ""
 
 
 def _segment_headline(log: folder.Log, run: folder.Run) -> str:
@@ -174,6 +221,8 @@ def _segment_headline(log: folder.Log, run: folder.Run) -> str:
 
 def _search_headline(run: folder.Run) -> str:
   log = run.search
+  if run.is_given:
+    return "The cell was given; its training has not ended its first epoch."
   if log is None or not log.epochs:
     return "The search has not ended its first epoch."
   if run.selection is not None:
@@ -224,10 +273,10 @@ def _not_finite(log: folder.Log) -> list[str]:
   was not measured in an epoch is not there at all.
   """
   first: dict[str, int] = {}
-  for epoch in log.epochs:
+  for number, epoch in zip(log.counted(), log.epochs, strict=True):
     for name, value in epoch.items():
       if any(not math.isfinite(leaf) for leaf in _numbers(value)):
-        first.setdefault(name, epoch["epoch"])
+        first.setdefault(name, number)
   return [f"{name} (epoch {epoch})" for name, epoch in first.items()]
 
 

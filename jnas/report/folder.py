@@ -48,8 +48,12 @@ class Log:
     return [number(epoch, *path) for epoch in self.epochs]
 
   def numbers(self) -> list[int]:
-    """The epochs' numbers."""
+    """The epochs' numbers in the file, where the first is 0."""
     return [epoch["epoch"] for epoch in self.epochs]
+
+  def counted(self) -> list[int]:
+    """The epochs' numbers as they are told to people: the first is 1."""
+    return [number + 1 for number in self.numbers()]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +61,8 @@ class Network:
   """A derived network that is, or was, trained.
 
   Attributes:
-    name: "searched", "random 0", "random 1", ...
+    name: "searched", or "given" where the run has not searched for it,
+      "random 0", "random 1", ...
     log: its training.
     genotype: its cells, where they could be read.
   """
@@ -69,7 +74,7 @@ class Network:
   @property
   def is_baseline(self) -> bool:
     """True for a random genotype."""
-    return self.name != "searched"
+    return self.name not in ("searched", "given")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +125,11 @@ class Run:
     return value
 
   @property
+  def is_given(self) -> bool:
+    """True if the genotype was given, and not found by this run."""
+    return _is_given(self.provenance)
+
+  @property
   def searched(self) -> Network | None:
     """The retrained searched network, once its training has begun."""
     return next((n for n in self.networks if not n.is_baseline), None)
@@ -148,7 +158,8 @@ def read(path: pathlib.Path) -> Run:
   faults: list[str] = []
   settings = _read_object(path / "config.json", faults)
   final, provenance = _read_genotype(path / "genotype.json", faults)
-  networks = [_read_network("searched", path / "evaluate", final, faults)]
+  own = "given" if _is_given(provenance) else "searched"
+  networks = [_read_network(own, path / "evaluate", final, faults)]
   for folder in sorted(path.glob("evaluate/random_*"), key=_number_of):
     name = folder.name.replace("_", " ")
     genotype, _ = _read_genotype(folder / "genotype.json", faults)
@@ -231,6 +242,10 @@ def genotype_of(entry: Mapping[str, Any]) -> Genotype | None:
     return genotype_lib.from_dict(entry.get("genotype"))
   except ValueError:
     return None
+
+
+def _is_given(provenance: Mapping[str, Any]) -> bool:
+  return provenance.get("step") == 0
 
 
 def _read_network(

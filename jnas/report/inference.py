@@ -11,6 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats as distributions
 
+# The p-value above which a difference is called noise.
+SIGNIFICANT = 0.05
+
 
 class Components(NamedTuple):
   """The spread of several searches, each retrained several times.
@@ -41,6 +44,20 @@ class Paired(NamedTuple):
 
   difference: float
   t: float
+  p: float
+  count: int
+
+
+class Order(NamedTuple):
+  """How far two measurements order the same things alike.
+
+  Attributes:
+    tau: Kendall's, 1 for the same order and -1 for the opposite one.
+    p: two-sided probability of a tau so far from 0 by chance.
+    count: things.
+  """
+
+  tau: float
   p: float
   count: int
 
@@ -98,14 +115,36 @@ def paired(differences: Sequence[float]) -> Paired:
   return Paired(mean, float(t), float(p), count)
 
 
-def kendall(x: Sequence[float], y: Sequence[float]) -> float:
+def welch(first: Sequence[float], second: Sequence[float]) -> float:
+  """Two-sided p of Welch's t-test, whose deviations may differ.
+
+  Args:
+    first: values of one sample; with fewer than 2 the result is NaN.
+    second: likewise, of the other.
+  """
+  if min(len(first), len(second)) < 2:
+    return math.nan
+  if statistics.stdev(first) == statistics.stdev(second) == 0:
+    return math.nan
+  _, p = np.asarray(distributions.ttest_ind(first, second, equal_var=False))
+  return float(p)
+
+
+def kendall(x: Sequence[float], y: Sequence[float]) -> Order:
   """Kendall's tau-b, which counts ties in neither favour.
 
   Args:
-    x: 3 or more values; with fewer the result is NaN.
+    x: 3 or more values; with fewer tau and p are NaN.
     y: as many.
   """
   if len(x) < 3 or len(set(x)) < 2 or len(set(y)) < 2:
-    return math.nan
-  tau, _ = np.asarray(distributions.kendalltau(x, y))
-  return float(tau)
+    return Order(math.nan, math.nan, len(x))
+  tau, p = np.asarray(distributions.kendalltau(x, y))
+  return Order(float(tau), float(p), len(x))
+
+
+def noise(p: float) -> str:
+  """What a p-value leaves of a difference, in words; empty if it stands."""
+  if math.isfinite(p) and p > SIGNIFICANT:
+    return f"within noise (p = {p:.2f})"
+  return ""

@@ -31,13 +31,19 @@ def inline_svg(svg: str, name: str, label: str, *, natural: bool) -> str:
   svg = re.sub(r'\bid="', f'id="{name}-', svg)
   svg = re.sub(r'(href="|url\()#', rf"\g<1>#{name}-", svg)
   head, rest = svg.split(">", 1)
-  width = re.search(r'width="([\d.]+)pt"', head)
+  width = points_wide(head)
   box = re.search(r'viewBox="[^"]*"', head)
-  style = f' style="width:{width[1]}pt"' if natural and width else ""
+  style = f' style="width:{width:g}pt"' if natural and width else ""
   return (
     f'<svg {box[0] if box else ""} role="img" aria-label="{text(label)}"'
     f"{style}>{theme.recolour(rest)}"
   )
+
+
+def points_wide(svg: str) -> float:
+  """Width of a picture as matplotlib writes it, in points; 0 if unknown."""
+  width = re.search(r'\bwidth="([\d.]+)pt"', svg)
+  return float(width[1]) if width else 0.0
 
 
 def figure(content: str, caption: str) -> str:

@@ -20,11 +20,12 @@ class Weights:
     cell_type: "normal" or "reduce".
     edges: source and target node of each row.
     ops: operation of each column.
-    epochs: the epochs whose weights are known.
+    epochs: the epochs whose weights are known, the first being 1.
     values: `[epoch][edge][operation]` weights.
     chosen: for each epoch, (edge, operation) indices of the derived cell.
     largest: the end of a common scale: the largest finite weight, and at
-      least twice an even share, so that an undecided edge looks undecided.
+      least twice an even share of the edge with the most operations, so that
+      an undecided edge looks undecided.
   """
 
   cell_type: str
@@ -43,6 +44,14 @@ class Weights:
       return "unknown", math.nan
     k = max(known, key=lambda k: row[k])
     return self.ops[k], row[k]
+
+
+def read_all(log: folder.Log) -> list[Weights]:
+  """The weights of all cell types there are, on one scale."""
+  found = [read(log, cell_type) for cell_type in ("normal", "reduce")]
+  known = [weights for weights in found if weights]
+  largest = max((weights.largest for weights in known), default=0.0)
+  return [dataclasses.replace(w, largest=largest) for w in known]
 
 
 def read(log: folder.Log, cell_type: str) -> Weights | None:
@@ -75,10 +84,10 @@ def read(log: folder.Log, cell_type: str) -> Weights | None:
     cell_type=cell_type,
     edges=edges,
     ops=ops,
-    epochs=tuple(epoch["epoch"] for epoch in epochs),
+    epochs=tuple(epoch["epoch"] + 1 for epoch in epochs),
     values=tuple(values),
     chosen=tuple(_read_chosen(e, cell_type, edges, column) for e in epochs),
-    largest=max([2 / max(len(row) for row in [*names, ops]), *finite]),
+    largest=max([2 / max(1, *map(len, names)), *finite]),
   )
 
 

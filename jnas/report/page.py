@@ -62,9 +62,8 @@ def draw(run: folder.Run) -> dict[str, picture.Picture]:
     figures["skip_share"] = plots.skip_share(log)
     for cell_type in ("normal", "reduce"):
       figures[f"ops_{cell_type}"] = plots.op_counts(log, cell_type)
-      weights = mixing.read(log, cell_type)
-      if weights:
-        figures[f"alpha_{cell_type}"] = heatmaps.heat_maps(weights)
+    for weights in mixing.read_all(log):
+      figures[f"alpha_{weights.cell_type}"] = heatmaps.heat_maps(weights)
   figures |= selection.draw(run)
   figures["training_accuracy"] = plots.training_accuracy(run.networks)
   figures["training_loss"] = plots.training_loss(run.networks)
@@ -96,7 +95,8 @@ def shell(title: str, body: str, *, style: str = "", script: str = "") -> str:
     " 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline';"
     ' img-src data:">\n<link rel="icon" href="data:,">\n'
     f"<title>{title}</title>\n<style>\n{styles}</style></head>\n"
-    f"<body>{body}\n<script>\n{_read(script or 'page.js')}</script>\n"
+    f"<body>{body}\n<script>\n{_read(script or 'page.js')}"
+    f"{_read('scroll.js')}</script>\n"
     "</body></html>\n"
   )
 

@@ -51,7 +51,7 @@ def search_loss(log: folder.Log) -> figure_lib.Figure | None:
 def gap(log: folder.Log) -> figure_lib.Figure | None:
   """Discretisation gap: supernet's accuracy minus its child's."""
   series = [
-    Series("supernet − child", log.numbers(), log.values("gap"), "pool")
+    Series("supernet − child", log.counted(), log.values("gap"), "pool")
   ]
   return _lines(series, percent=True, zero=True)
 
@@ -59,7 +59,7 @@ def gap(log: folder.Log) -> figure_lib.Figure | None:
 def entropy(log: folder.Log) -> figure_lib.Figure | None:
   """Mean entropy of the mixing weights over its largest value."""
   series = [
-    Series(name, log.numbers(), log.values("entropy", name), role)
+    Series(name, log.counted(), log.values("entropy", name), role)
     for name, role in (("normal", "sep"), ("reduce", "pool"))
   ]
   return _lines(series, ylabel="entropy / log K", bounds=(0, 1.03))
@@ -68,7 +68,7 @@ def entropy(log: folder.Log) -> figure_lib.Figure | None:
 def skip_share(log: folder.Log) -> figure_lib.Figure | None:
   """Share of skip connections in the cells that each epoch would derive."""
   series = [
-    Series(name, log.numbers(), log.values("skip_share", name), role)
+    Series(name, log.counted(), log.values("skip_share", name), role)
     for name, role in (("normal", "sep"), ("reduce", "pool"))
   ]
   return _lines(series, percent=True, bounds=(-0.03, 1.03))
@@ -91,7 +91,7 @@ def op_counts(log: folder.Log, cell_type: str) -> figure_lib.Figure | None:
   changes = np.any(heights[:, 1:] != heights[:, :-1], axis=0)
   starts = [0, *(np.flatnonzero(changes) + 1), len(counts) - 1]
   heights = heights[:, starts]
-  edges = [log.numbers()[i] for i in starts[:-1]] + [log.numbers()[-1] + 1]
+  edges = [log.counted()[i] for i in starts[:-1]] + [log.counted()[-1] + 1]
   patterns = theme.dashes(tuple(ops))
   position = {p: i for i, p in enumerate(dict.fromkeys(patterns.values()))}
   with theme.style():
@@ -110,7 +110,7 @@ def op_counts(log: folder.Log, cell_type: str) -> figure_lib.Figure | None:
     axes.yaxis.set_major_locator(ticker.MaxNLocator(integer=True))
     axes.set_ylabel("connections")
     axes.grid(False)
-    _finish(figure, axes, log.numbers(), legend_columns=2)
+    _finish(figure, axes, log.counted(), legend_columns=2)
   return figure
 
 
@@ -125,7 +125,7 @@ def selection_accuracy(
     log: of the selection.
     start: accuracy on the valid split at the end of the search.
   """
-  ends = [0, *(epoch + 1 for epoch in log.numbers())]
+  ends = [0, *log.counted()]
   valid = [start, *log.values("valid_accuracy")]
   if sum(map(math.isfinite, valid)) < 2:
     return None
@@ -160,7 +160,7 @@ def segment_miou(log: folder.Log) -> figure_lib.Figure | None:
     ("pixels, train", "train_pixel_accuracy", "pool", True),
   ]
   series = [
-    Series(label, log.numbers(), log.values(name), role, dashed)
+    Series(label, log.counted(), log.values(name), role, dashed)
     for label, name, role, dashed in named
   ]
   return _lines(series, percent=True)
@@ -169,7 +169,7 @@ def segment_miou(log: folder.Log) -> figure_lib.Figure | None:
 def segment_loss(log: folder.Log) -> figure_lib.Figure | None:
   """Loss of a pixel over the epochs."""
   series = [
-    Series(split, log.numbers(), log.values(f"{split}_loss"), "sep", dashed)
+    Series(split, log.counted(), log.values(f"{split}_loss"), "sep", dashed)
     for split, dashed in (("test", False), ("train", True))
   ]
   return _lines(series, ylabel="loss")
@@ -182,7 +182,7 @@ def _search_series(log: folder.Log, metric: str) -> list[Series]:
     ("child, valid", f"child_{metric}", "pool", True),
   ]
   return [
-    Series(label, log.numbers(), log.values(name), role, dashed)
+    Series(label, log.counted(), log.values(name), role, dashed)
     for label, name, role, dashed in named
   ]
 
@@ -200,7 +200,7 @@ def _training_series(
       series.append(
         Series(
           "" if label in named else label,
-          network.log.numbers(),
+          network.log.counted(),
           network.log.values(f"{split}_{metric}"),
           role,
           dashed,

@@ -149,7 +149,12 @@ TABLE = (
 
 
 def method_of(run: folder.Run) -> str:
-  """The method of a run with what changes it, "darts + perturbation"."""
+  """The method of a run with what changes it, "darts + perturbation".
+
+  That of a run whose genotype was given is "given".
+  """
+  if run.is_given:
+    return "given"
   if run.setting("progressive", "cells"):
     return "p_darts"
   name = str(run.setting("method", "name"))

@@ -1,22 +1,51 @@
 """Accuracy against parameters, a mark for each run."""
 
+import html
 import math
+import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from matplotlib import figure as figure_lib
 
 from jnas.report import groups as groups_lib
-from jnas.report import theme
+from jnas.report import random_cells, tables, theme
 
 _SIZE = (5.0, 3.4)  # inches: read on a phone, not lost on a desk
 _ROLES = ("sep", "pool", "conv", "dil", "skip")
 _MARKS = ("o", "s", "^", "D", "v", "P")
 
 
+class Point(NamedTuple):
+  """A network.
+
+  Attributes:
+    params: its parameters.
+    accuracy: on the test split.
+    title: whose it is.
+  """
+
+  params: float
+  accuracy: float
+  title: str
+
+
+class Drawn(NamedTuple):
+  """A chart whose marks have names.
+
+  Attributes:
+    figure: the chart.
+    titles: of the marks, in their order, by the name of their series.
+  """
+
+  figure: figure_lib.Figure
+  titles: dict[str, list[str]]
+
+
 def draw(
   groups: Sequence[groups_lib.Group],
-  baselines: Sequence[groups_lib.Baseline],
-) -> figure_lib.Figure | None:
+  baselines: Sequence[random_cells.Baseline],
+) -> Drawn | None:
   """Test accuracy of every retrained network over its parameters.
 
   Groups differ in colour and in the form of their marks; random cells are
@@ -25,12 +54,18 @@ def draw(
   series = [
     (
       group.label,
-      [(member.params, member.accuracy) for member in group.members],
+      [
+        Point(m.params, m.accuracy, f"{m.run.name}, seed {m.seed}")
+        for m in group.members
+      ],
     )
     for group in groups
   ]
   random = [
-    (line.label, list(zip(line.params, line.accuracies, strict=True)))
+    (
+      line.label,
+      list(map(Point, line.params, line.accuracies, line.names)),
+    )
     for line in baselines
   ]
   series, random = _known(series), _known(random)
@@ -44,16 +79,18 @@ def draw(
     axes = figure.add_subplot()
     for index, (label, points) in enumerate(series):
       axes.scatter(
-        *zip(*points, strict=True),
+        *_coordinates(points),
         s=34,
+        gid=f"marks-{index}",
         color=theme.color(_ROLES[index % len(_ROLES)]),
         marker=_MARKS[index % len(_MARKS)],
         label=_shorten(label),
       )
     for index, (label, points) in enumerate(random):
       axes.scatter(
-        *zip(*points, strict=True),
+        *_coordinates(points),
         s=34,
+        gid=f"random-marks-{index}",
         facecolor="none",
         edgecolor=theme.color("muted"),
         marker=_MARKS[index % len(_MARKS)],
@@ -79,15 +116,43 @@ def draw(
       labelspacing=0.25,
       borderaxespad=0.2,
     )
-  return figure
+  titles = {
+    f"{prefix}marks-{index}": [
+      f"{p.title}: {tables.percent(p.accuracy)}, {p.params:,.0f} parameters"
+      for p in points
+    ]
+    for prefix, lines in (("", series), ("random-", random))
+    for index, (_, points) in enumerate(lines)
+  }
+  return Drawn(figure, titles)
+
+
+def add_titles(svg: str, titles: dict[str, list[str]]) -> str:
+  """The chart as SVG, each mark with its title, which a pointer shows."""
+  for name, texts in titles.items():
+    start = svg.find(f'<g id="{name}">')
+    # The form of the marks is told once, before they are put in their places.
+    head, *marks = re.split(
+      r"(<use\b[^>]*)/>", svg[start:], maxsplit=len(texts)
+    )
+    named = "".join(
+      f"{mark}><title>{html.escape(text)}</title></use>{rest}"
+      for mark, rest, text in zip(marks[::2], marks[1::2], texts, strict=True)
+    )
+    svg = svg[:start] + head + named
+  return svg
+
+
+def _coordinates(points: Sequence[Point]) -> tuple[list[float], list[float]]:
+  return [p.params for p in points], [p.accuracy for p in points]
 
 
 def _known(
-  series: list[tuple[str, list[tuple[float, float]]]],
-) -> list[tuple[str, list[tuple[float, float]]]]:
+  series: list[tuple[str, list[Point]]],
+) -> list[tuple[str, list[Point]]]:
   """The points of which both coordinates are known."""
   found = [
-    (label, [point for point in points if all(map(math.isfinite, point))])
+    (label, [p for p in points if math.isfinite(p.params + p.accuracy)])
     for label, points in series
   ]
   return [(label, points) for label, points in found if points]

@@ -1,7 +1,7 @@
 """The sections of the page, from what was found to how it was set."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from jnas import genotype as genotype_lib
 from jnas.genotype import Genotype
@@ -60,6 +60,8 @@ def _head(run: folder.Run) -> str:
     f'<span class="chip{is_open}">{markup.text(status)}</span>',
   ]
   method = run.setting("method", "name")
+  if run.is_given:
+    method = f"cell given: {_source(run)}" if _source(run) else "cell given"
   told = [("", method), ("on ", source), ("seed ", seed)]
   line = ", ".join(f"{what}{v}" for what, v in told if v is not None)
   if line:
@@ -85,6 +87,15 @@ def _head(run: folder.Run) -> str:
   )
 
 
+def _source(run: folder.Run) -> str:
+  """Where a given cell is from, as far as its file told."""
+  source = run.provenance.get("found")
+  if not isinstance(source, Mapping):
+    return ""
+  names = {"cell": "", "file": "", "config_hash": "config ", "seed": "seed "}
+  return ", ".join(f"{w}{source[k]}" for k, w in names.items() if k in source)
+
+
 def _cells(run: folder.Run, pictures: curves.Pictures) -> str:
   """The cells drawn, and as text."""
   if run.genotype is None:
@@ -93,6 +104,8 @@ def _cells(run: folder.Run, pictures: curves.Pictures) -> str:
   lead = f"What the {by} found." if run.is_final else "As of the last epoch."
   if run.search is None:
     lead = "As they were given."
+    if "found" in run.provenance:
+      lead = f"As they were given: {markup.text(_source(run))}."
   drawn = ""
   for cell_type, cell in run.genotype.cells().items():
     name = f"cell_{cell_type}"
@@ -182,6 +195,13 @@ def _splits(run: folder.Run) -> str:
     return f" ({int(number):,})" if math.isfinite(number) else ""
 
   trained = run.searched.log if run.searched else None
+  if run.is_given:
+    return _definitions(
+      [
+        ("train", f"all training images{images(trained, 'train')}"),
+        ("test", f"never used to fit anything{images(trained, 'test')}"),
+      ]
+    )
   entries = [
     (
       "train",
@@ -196,6 +216,10 @@ def _splits(run: folder.Run) -> str:
     ),
     ("test", f"never used to fit anything{images(trained, 'test')}"),
   ]
+  return _definitions(entries)
+
+
+def _definitions(entries: Sequence[tuple[str, str]]) -> str:
   return (
     '<dl class="splits">'
     + "".join(f"<dt>{name}</dt><dd>{what}</dd>" for name, what in entries)
@@ -216,7 +240,8 @@ def _settings(run: folder.Run) -> str:
     )
   if run.provenance:
     content += markup.disclosure(
-      "Where genotype.json is from", markup.pairs(list(run.provenance.items()))
+      "Where genotype.json is from",
+      markup.pairs(list(_flatten(run.provenance))),
     )
   return content
 

@@ -27,7 +27,7 @@ def draw(benchmark: Mapping[str, Any]) -> dict[str, figure_lib.Figure]:
     benchmark: a run's benchmark.json; nothing is drawn of an empty one.
   """
   epochs = benchmark.get("epochs", [])
-  numbers = [entry["epoch"] for entry in epochs]
+  numbers = [entry["epoch"] + 1 for entry in epochs]
   figures = {}
   for data_set, best in benchmark.get("best", {}).items():
     if not epochs or data_set.endswith("_valid"):

@@ -125,6 +125,12 @@ def test_the_network_is_trained_as_evaluate_does(reference, tmp_path, capfd):
   assert summary["params"] == found["params"]
   assert folder.read_config(workdir).evaluate.channels == found["channels"]
   assert genotype.load(workdir / "genotype.json") == cells
+  # The file says that the genotype was given, and which run found it.
+  provenance = genotype.read_provenance(workdir / "genotype.json")
+  file = reference / "genotype.json"
+  source = genotype.read_provenance(file)
+  assert provenance["step"] == 0 and source["step"] > 0
+  assert provenance["found"] == {"file": str(file), **source}
 
 
 def test_counting_trains_nothing(tmp_path, monkeypatch, capsys):

@@ -3,12 +3,22 @@
 import json
 import math
 import pathlib
+import re
 import shutil
 
 import pytest
 
 from jnas import cli
-from jnas.report import comparison, groups, picture, published
+from jnas.report import (
+  comparison,
+  comparison_parts,
+  comparison_words,
+  groups,
+  orders,
+  picture,
+  published,
+  random_cells,
+)
 from jnas.report import rows as rows_lib
 from tests.report.page_test import Outline
 
@@ -67,7 +77,7 @@ def test_runs_that_differ_in_the_seed_alone_are_one_group(make_compared):
     make_compared("a", 2, accuracy=0.97, random=0.94),
   ]
   found = groups.read(paths)
-  assert [group.label for group in found] == ["a", "b"]
+  assert [group.label for group in found] == ["a (darts)", "b (snas)"]
   first = found[0]
   assert [member.seed for member in first.members] == [0, 1, 2]
   # As in stats_test: mean 0.93, deviation sqrt(13e-4).
@@ -88,7 +98,7 @@ def test_a_random_cell_that_two_methods_trained_counts_once(make_compared):
     make_compared("b", 0, accuracy=0.9, random=0.85, method="snas"),
     make_compared("b", 1, accuracy=0.9, random=0.87, method="snas"),
   ]
-  (line,) = groups.baselines(groups.read(paths))
+  (line,) = random_cells.read(groups.read(paths))
   assert line.accuracies == (0.85, 0.87)
   assert line.seeds == (0, 1)
 
@@ -105,6 +115,155 @@ def test_runs_of_one_cell_are_retrainings_of_it(make_compared):
   # Paired: (2 + 4) / 2 = 3 points of the first cell, 7 of the other.
   assert group.against_random.count == 2
   assert group.against_random.difference == pytest.approx(0.05)
+
+
+def give(path: pathlib.Path, source: pathlib.Path, **found) -> None:
+  """Makes a run one that was given the genotype of another."""
+  genotype = json.loads((source / "genotype.json").read_text())
+  genotype["provenance"] = {"step": 0, "found": found}
+  (path / "genotype.json").write_text(json.dumps(genotype))
+  shutil.rmtree(path / "search")
+
+
+def change_evaluate(path: pathlib.Path, **fields) -> None:
+  """Fields of the evaluation in a run's config."""
+  file = path / "config.json"
+  settings = json.loads(file.read_text())
+  settings["config"]["evaluate"] |= fields
+  file.write_text(json.dumps(settings))
+
+
+@pytest.fixture
+def retrained(make_compared):
+  """Two cells of SNAS, the first trained thrice, twice with DARTS's config."""
+  first = make_compared("b", 0, accuracy=0.90, random=0.88, method="snas")
+  paths = [
+    make_compared("a", 3, accuracy=0.80, random=0.88),
+    first,
+    make_compared("b", 1, accuracy=0.97, random=0.90, method="snas"),
+  ]
+  for seed, accuracy in ((5, 0.92), (6, 0.88)):
+    again = make_compared("again", seed, accuracy=accuracy, random=0.5)
+    give(again, first)
+    paths.append(again)
+  change_evaluate(paths[-1], random_baselines=0)
+  shutil.rmtree(paths[-1] / "evaluate" / "random_0")
+  return paths
+
+
+def test_a_run_that_was_given_its_cell_belongs_to_the_search_of_it(retrained):
+  darts, snas = groups.read(retrained)
+  assert [m.seed for m in darts.members] == [3]
+  assert [m.seed for m in snas.members] == [0, 1, 5, 6]
+  # A cell counts once: (0.90 + 0.92 + 0.88) / 3 = 0.90, and 0.97.
+  summary = snas.summary("accuracy")
+  assert summary.mean == pytest.approx(0.935) and summary.count == 2
+  assert summary.deviation == pytest.approx(0.07 / math.sqrt(2))
+  # Against the random cells of the seeds that searched: 2 and 7 points. So
+  # the mean of the cells is as far above that of those, 0.89.
+  assert snas.against_random.difference == pytest.approx(0.045)
+  assert snas.against_random.count == 2
+  row = rows_lib.make([darts, snas])[1]
+  assert (row.trainings, row.accuracy.best, row.best_run) == (4, 0.97, "b-s1")
+  assert row.search_hours.count == 2
+
+
+def test_the_page_counts_cells_and_trainings_and_draws_a_cell_once(
+  retrained, tmp_path
+):
+  text = comparison.write(retrained, tmp_path / "out").read_text()
+  assert '2 cells<span class="note">4 trainings</span>' in text
+  # Two of SNAS and one of DARTS, each with two cells.
+  assert len(re.findall(r'<svg[^>]*aria-label="\w+ cell of', text)) == 3 * 2
+  assert "test accuracy 90.00 %, mean of 3 trainings" in text
+  assert "<title>a (darts), b (snas) · jnas comparison</title>" in text
+  # Four trainings of SNAS's, one of DARTS's; and their random ones.
+  titles = re.findall(r"<title>(.*?): \d", text)
+  assert titles == [
+    *("a-s3, seed 3", "b-s0, seed 0", "b-s1, seed 1"),
+    *("again-s5, seed 5", "again-s6, seed 6"),
+    *(f"random 0, seed {seed}" for seed in (3, 0, 1, 5)),
+  ]
+
+
+def test_a_cell_that_no_run_searched_has_a_row_of_its_own(make_compared):
+  paths = [
+    make_compared("a", 0, accuracy=0.80),
+    make_compared("a", 1, accuracy=0.99),
+    make_compared("wide", 0, accuracy=0.99),
+  ]
+  other = make_compared("other", 9, accuracy=0.5)
+  give(paths[1], other)
+  # The cell is known, but this is another network of it.
+  give(paths[2], paths[0])
+  change_evaluate(paths[2], channels=99)
+  found = groups.read(paths)
+  assert [g.label for g in found] == [
+    "a (darts)",
+    "given cells, a",
+    "given cells, wide",
+  ]
+  assert [g.method for g in found] == ["darts", "given", "given"]
+  assert found[0].summary("accuracy").mean == 0.80
+  kinds = [row.kind for row in rows_lib.make(found)]
+  assert kinds[:3] == ["searched", "given", "given"]
+  # What was given is no finding, however good.
+  assert comparison_words.headline(found).startswith("a (darts): 80.00 %")
+
+
+def test_a_cell_that_two_methods_found_is_of_the_one_its_file_names(
+  make_compared,
+):
+  darts = make_compared("a", 0, accuracy=0.8)
+  snas = make_compared("b", 0, accuracy=0.8, method="snas")
+  shutil.copy(darts / "genotype.json", snas)
+  for path, name in ((darts, "one"), (snas, "two")):
+    file = path / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"hash": name}))
+  again = make_compared("a", 1, accuracy=0.9)
+  give(again, darts, config_hash="two")
+  found = groups.read([darts, snas, again])
+  assert [len(group.members) for group in found] == [1, 2]
+
+
+def test_the_headline_says_what_is_noise(make_compared):
+  # Differences from random of -1, 2 and 5 points: mean 2, deviation 3,
+  # t = 2 / (3 / sqrt(3)) = 1.155, p = 0.37 with two degrees.
+  paths = [
+    make_compared("darts", i, accuracy=0.8 + d, random=0.8)
+    for i, d in enumerate((-0.01, 0.02, 0.05))
+  ]
+  # Means 82 and 81, deviation 3 points each: t = 1 / sqrt(6) = 0.408, p = 0.70
+  # with four degrees.
+  paths += [
+    make_compared("snas", i, accuracy=0.81 + d, random=0.8, method="snas")
+    for i, d in enumerate((-0.03, 0, 0.03))
+  ]
+  assert comparison_words.headline(groups.read(paths)) == (
+    "darts: 82.00 % ± 3.00 test accuracy over 3 cells, the highest mean, but"
+    " within noise (p = 0.70) of snas, 2.00 points above random cells of the"
+    " same seeds, within noise (p = 0.37)."
+  )
+
+
+def test_the_advice_is_a_whole_command(make_compared, monkeypatch, tmp_path):
+  make_compared("a", 0, accuracy=0.9)
+  make_compared("a", 1, accuracy=0.9)
+  monkeypatch.chdir(tmp_path)
+  found = groups.read([pathlib.Path("a-s0"), pathlib.Path("a-s1")])
+  text = comparison_parts.variance(rows_lib.make(found), found)
+  assert (
+    "jnas evaluate --config CONFIG --genotype a-s0/genotype.json --seed 2"
+    " --workdir a-s0-again-2 --evaluate.random-baselines 0" in text
+  )
+
+
+@pytest.mark.parametrize(
+  ("hours", "words"),
+  [(96, "96 h"), (1.5, "1.5 h"), (0.09, "5.4 min"), (0.01, "36 s"), (0, "0 s")],
+)
+def test_short_times_are_in_minutes_or_seconds(hours, words):
+  assert comparison_parts._hours(hours) == words
 
 
 def test_device_hours_count_every_device(make_compared):
@@ -125,10 +284,31 @@ def test_order_of_supernet_child_and_retrained(make_compared):
     make_compared("a", i, accuracy=retrained, child=child, supernet=1 - child)
     for i, (child, retrained) in enumerate(numbers)
   ]
-  orders = groups.orders(groups.read(paths))
-  assert orders["child and retrained"] == (pytest.approx(4 / 6), 4)
-  assert orders["supernet and retrained"] == (pytest.approx(-4 / 6), 4)
-  assert orders["supernet and child"] == (-1, 4)
+  found = orders.pooled(groups.read(paths))
+  assert found["child and retrained"].tau == pytest.approx(4 / 6)
+  assert found["supernet and retrained"].tau == pytest.approx(-4 / 6)
+  assert found["supernet and child"].tau == -1
+  assert all(order.count == 4 for order in found.values())
+
+
+def test_the_order_within_a_method_is_not_that_of_the_methods(make_compared):
+  # Each method orders its own three cells the wrong way round, and the pooled
+  # order is good as the second is better in both: of 15 pairs 9 agree.
+  paths = [
+    make_compared(
+      name, i, accuracy=base - 0.01 * i, child=base + 0.01 * i, method=name
+    )
+    for name, base in (("darts", 0.5), ("snas", 0.8))
+    for i in range(3)
+  ]
+  found = groups.read(paths)
+  pooled = orders.pooled(found)["child and retrained"]
+  assert pooled.tau == pytest.approx((9 - 6) / 15)
+  for group in found:
+    own = orders.within(group)["child and retrained"]
+    assert own.tau == -1 and own.count == 3
+    # Two of the six orders are as far from 0.
+    assert own.p == pytest.approx(2 / 6)
 
 
 def test_groups_of_one_name_are_told_apart_by_what_differs(make_compared):
@@ -138,7 +318,8 @@ def test_groups_of_one_name_are_told_apart_by_what_differs(make_compared):
   ]
   labels = [group.label for group in groups.read(paths)]
   assert (
-    labels[1] == "a, search.cells None, search.channels None, search.epochs 7"
+    labels[1] == "a (darts), search.cells None, search.channels None,"
+    " search.epochs 7"
   )
 
 
@@ -204,10 +385,13 @@ def test_the_page_has_everything_and_needs_nothing_else(
   words = " ".join(outline.texts)
   # The random cell of its run has 85 %.
   assert (
-    "two: 94.00 % test accuracy over 1 run, the highest mean, 9.00 points"
-    " above random cells of the same seeds." in words
+    "two (snas): 94.00 % test accuracy over 1 cell, the highest mean, 9.00"
+    " points above random cells of the same seeds; 1 cell tells little."
+    in words
   )
-  assert "two: one run, so nothing says how much a seed moves it." in words
+  assert (
+    "two (snas): one cell, so nothing says how much a search moves it." in words
+  )
   assert "test, 2,500 images" in words
   assert text.count('<tr class="published">') == 5  # DARTS, 3 SNAS, EnTranNAS
   assert 'data-v="0.91"' in text
@@ -229,9 +413,9 @@ def test_runs_that_are_not_alike_or_not_ended_are_warned_of(
   words = " ".join(
     Outline(comparison.write(paths, tmp_path / "out").read_text()).texts
   )
-  assert "a: retraining has not ended for seed 1." in words
+  assert "a (darts): retraining has not ended for seed 1." in words
   assert "Not all groups were retrained alike" in words
-  assert "b: no random cell was trained alike." in words
+  assert "b (darts): no random cell was trained alike." in words
 
 
 def run_cli(*arguments: str) -> int:
@@ -255,12 +439,20 @@ def test_json_is_one_object_and_says_what_the_page_says(
   assert row["accuracy"]["mean"] == pytest.approx(0.92)
   assert row["split"] == "test, 2,500 images" and row["seeds"] == [0, 1]
   assert row["components"]["retrain"] is None
+  assert (row["trainings"], row["best_run"]) == (2, "a-s1")
+  # Less is better of a cost.
+  assert "best" in row["accuracy"] and "best" not in row["params"]
   assert [r["kind"] for r in found["rows"]] == [
     "searched",
     "random",
     "published",
   ]
-  assert found["kendall_tau"]["supernet and child"] == {"tau": None, "runs": 2}
+  assert found["kendall_tau"]["supernet and child"] == {
+    "tau": None,
+    "p": None,
+    "runs": 2,
+    "within": {"a (darts)": {"tau": None, "p": None, "runs": 2}},
+  }
   assert [run["test_accuracy"] for run in found["runs"]] == [0.90, 0.94]
 
 

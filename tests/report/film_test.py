@@ -74,23 +74,23 @@ def test_epochs_with_the_same_cells_are_one_shot_and_one_drawing():
   cells = [A, A_AGAIN, B, B, A]
   section = make_section([Genotype(normal, A) for normal in cells])
   data = read_data(section)
-  assert data["epochs"] == [0, 1, 2, 3, 4]
+  assert data["epochs"] == [1, 2, 3, 4, 5]
   normal, reduce = data["cells"]
   assert normal["drawings"] == [0, 0, 1, 1, 0]
   assert reduce["drawings"] == [0, 0, 0, 0, 0]
   assert normal["notes"] == [
-    "Epoch 0: 4 connections.",
-    "Epoch 1: 4 connections, none changed since epoch 0.",
-    "Epoch 2: 4 connections, 1 changed since epoch 1.",
-    "Epoch 3: 4 connections, none changed since epoch 2.",
-    "Epoch 4: 4 connections, 1 changed since epoch 3.",
+    "Epoch 1: 4 connections.",
+    "Epoch 2: 4 connections, none changed since epoch 1.",
+    "Epoch 3: 4 connections, 1 changed since epoch 2.",
+    "Epoch 4: 4 connections, none changed since epoch 3.",
+    "Epoch 5: 4 connections, 1 changed since epoch 4.",
   ]
   assert section.count("<svg") == 2 + 1
   rows = re.findall(r'row">(.*?)</th><td>(.*?)</td><td>(.*?)</td>', section)
   assert rows == [
-    ("Epoch 0 to 1", "–", "–"),
-    ("Epoch 2 to 3", "1", "0"),
-    ("Epoch 4", "1", "0"),
+    ("Epoch 1 to 2", "–", "–"),
+    ("Epoch 3 to 4", "1", "0"),
+    ("Epoch 5", "1", "0"),
   ]
 
 
@@ -98,18 +98,18 @@ def test_without_scripts_the_last_cell_is_shown():
   section = make_section([Genotype(A), Genotype(B), Genotype(A)])
   assert re.findall(r"<div( hidden)?><svg", section) == ["", " hidden"]
   assert '<div class="slider" hidden>' in section
-  assert "Epoch 2: 4 connections, 1 changed since epoch 1.<" in section
+  assert "Epoch 3: 4 connections, 1 changed since epoch 2.<" in section
 
 
 def test_a_long_film_is_thinned_to_its_first_and_last_cells():
   log = make_log([g for g in make_cells(121) for _ in range(2)])
   thinned = film.read(log)
   assert (len(thinned.shots), thinned.total) == (60, 121)
-  assert [frame.epoch for frame in thinned.shots[0]] == [0, 1]
-  assert [frame.epoch for frame in thinned.shots[-1]] == [240, 241]
+  assert [frame.epoch for frame in thinned.shots[0]] == [1, 2]
+  assert [frame.epoch for frame in thinned.shots[-1]] == [241, 242]
   # Shot i is that of 120 i / 59: its cells are compared with those before it.
-  assert thinned.shots[30][0].epoch == 2 * 61
-  assert thinned.shots[30][0].before == 2 * 61 - 1
+  assert thinned.shots[30][0].epoch == 2 * 61 + 1
+  assert thinned.shots[30][0].before == 2 * 61
   words = "these are 60 of 121, evenly spread"
   assert words in make_section(make_cells(121))
   assert words not in make_section(make_cells(60))
@@ -136,8 +136,8 @@ def test_fewer_than_two_known_epochs_are_no_film(genotypes):
 
 def test_epochs_that_do_not_say_are_left_out():
   section = make_section([Genotype(A), None, Genotype(B)])
-  assert read_data(section)["epochs"] == [0, 2]
-  assert "1 changed since epoch 0." in section
+  assert read_data(section)["epochs"] == [1, 3]
+  assert "1 changed since epoch 1." in section
 
 
 def test_a_cell_that_cannot_be_drawn_leaves_the_others(monkeypatch):

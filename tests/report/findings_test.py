@@ -6,7 +6,8 @@ import math
 import pytest
 
 from jnas.genotype import Cell, Genotype
-from jnas.report import findings, folder, tables
+from jnas.report import findings, folder, sections, tables
+from jnas.report import page as page_lib
 
 SKIPS = Cell(((("skip_connect", 0), ("max_pool_3x3", 1)),) * 4, (2, 3, 4, 5))
 CONVS = Cell(((("sep_conv_3x3", 0), ("skip_connect", 1)),) * 4, (2, 3, 4, 5))
@@ -47,7 +48,8 @@ def test_the_headline_compares_with_the_mean_of_the_random_cells(run_path):
   assert findings.status(run) == "complete"
   assert findings.headline(run) == (
     "The cell found reaches 88.50 % test accuracy, 2.00 points above the mean"
-    " of 2 random ones trained alike."
+    " of 2 random ones trained alike; one cell against 2 tells little of"
+    " others."
   )
   # Deviation of 0.87 and 0.86 is 0.01 / sqrt(2).
   tile = findings.tiles(run)[1]
@@ -64,8 +66,11 @@ def test_a_random_cell_still_in_training_is_not_compared_with(run_path):
   metrics = run_path / "evaluate/random_1/metrics.jsonl"
   metrics.write_text("".join(metrics.read_text().splitlines(True)[:-1]))
   run = folder.read(run_path)
+  # Standard errors on 2,500 images: sqrt(0.885 * 0.115 / 2500) = 0.638 points
+  # and sqrt(0.87 * 0.13 / 2500) = 0.673, together 0.927; 1.5 points are 1.618
+  # of these, and two-sided p is 0.106.
   assert findings.headline(run).endswith(
-    "1.50 points above a random one trained alike."
+    "1.50 points above a random one trained alike, within noise (p = 0.11)."
   )
   assert findings.status(run) == "retraining (random 1): epoch 2 of 2"
 
@@ -121,7 +126,7 @@ def test_metrics_that_were_not_finite_are_named_with_their_first_epoch(
   change(metrics, "epoch", valid_loss=None, entropy={"normal": None})
   (warning,) = findings.warnings(folder.read(path))
   assert warning == (
-    "In the search not finite: valid_loss (epoch 0), entropy (epoch 0)."
+    "In the search not finite: valid_loss (epoch 1), entropy (epoch 1)."
   )
 
 
@@ -212,3 +217,57 @@ def test_parameters_of_the_head_are_shown_where_there_is_one(make_run, weight):
 )
 def test_numbers_are_written_for_people(form, value, text):
   assert form(value) == text
+
+
+def give(path, **provenance):
+  """Makes a run one whose genotype was given."""
+  file = path / "genotype.json"
+  saved = json.loads(file.read_text())
+  saved["provenance"] = {"step": 0, **provenance}
+  file.write_text(json.dumps(saved))
+  (path / "search" / "metrics.jsonl").unlink()
+
+
+def test_a_given_cell_is_not_called_found(run_path):
+  give(run_path)
+  run = folder.read(run_path)
+  assert findings.status(run) == "complete"
+  assert findings.headline(run).startswith("The cell given reaches 88.50 %")
+  assert tables.results(run).columns == ("given", "random 0", "random 1")
+
+
+def test_a_given_cell_in_training_says_how_far_it_is(make_run):
+  path = make_run(epochs=1, retrain_epochs=2, retrained=False, baselines=0)
+  give(path)
+  run = folder.read(path)
+  assert findings.status(run) == "training (given): epoch 2 of 2"
+  assert findings.headline(run).startswith("The cell given is at ")
+  (path / "evaluate/metrics.jsonl").unlink()
+  run = folder.read(path)
+  assert findings.status(run) == "cell given, training not begun"
+  assert findings.headline(run) == (
+    "The cell was given; its training has not ended its first epoch."
+  )
+
+
+def test_a_given_cell_without_weights_is_no_collapsed_search(make_run):
+  path = make_run(
+    epochs=1, retrain_epochs=1, genotype=Genotype(CONVS, SKIPS), baselines=0
+  )
+  give(path)
+  assert findings.warnings(folder.read(path)) == [
+    "The reduce cell has no operation with weights: it has"
+    " 4 × skip_connect, 4 × max_pool_3x3.",
+    "No random cell has been trained alike yet: the accuracy alone does not"
+    " say what the cell is worth.",
+  ]
+
+
+def test_the_page_says_where_a_given_cell_is_from(run_path):
+  give(run_path, found={"file": "runs/a/genotype.json", "seed": 3})
+  page = sections.body(
+    folder.read(run_path), page_lib.draw(folder.read(run_path))
+  )
+  assert "cell given: runs/a/genotype.json, seed 3, on fashion_mnist" in page
+  assert "darts, on" not in page
+  assert "supernet" not in page.partition('<dl class="splits">')[2][:400]

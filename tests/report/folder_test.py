@@ -104,12 +104,31 @@ def test_weights_keep_their_place_where_edges_offer_different_operations():
   )
   weights = mixing.read(log, "normal")
   assert weights.ops == ("skip_connect", "sep_conv_3x3", "max_pool_3x3")
-  assert weights.epochs == (4,)
+  # Counted from 1.
+  assert weights.epochs == (5,)
   first, second = weights.values[0]
   assert first[:2] == (0.25, 0.75) and math.isnan(first[2])
   assert math.isnan(second[0]) and second[2] == 1.0
   assert weights.strongest(0) == ("sep_conv_3x3", 0.75)
   assert mixing.read(log, "reduce") is None
+
+
+def test_the_scale_of_weights_is_of_an_edge_and_common_to_the_cells():
+  ops = [["skip_connect", "sep_conv_3x3"], ["max_pool_3x3", "avg_pool_3x3"]]
+  even, decided = [[0.5, 0.5], [0.5, 0.5]], [[0.3, 0.7], [0.5, 0.5]]
+  log = folder.Log(
+    header={
+      "edges": {name: [[0, 2], [1, 2]] for name in ("normal", "reduce")},
+      "ops": {"normal": ops, "reduce": [[*row, "none"] for row in ops]},
+    },
+    epochs=({"epoch": 0, "mixing": {"normal": even, "reduce": decided}},),
+    summary={},
+  )
+  # Twice an even share of two operations is 1, though there are four in all;
+  # of three it is 2 / 3, less than the 0.7 that is there.
+  assert mixing.read(log, "normal").largest == 1
+  assert mixing.read(log, "reduce").largest == 0.7
+  assert [w.largest for w in mixing.read_all(log)] == [1, 1]
 
 
 def test_the_cells_of_the_grid_that_an_epoch_derives_are_known(make_run):

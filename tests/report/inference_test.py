@@ -64,14 +64,33 @@ def test_differences_that_do_not_vary_have_no_test(differences):
 
 def test_kendall_tau_counts_pairs():
   # Of six pairs one, (2, 3), is the other way round: (5 - 1) / 6.
-  assert inference.kendall([1, 2, 3, 4], [1, 3, 2, 4]) == pytest.approx(4 / 6)
-  assert inference.kendall([1, 2, 3], [3, 2, 1]) == -1
+  found = inference.kendall([1, 2, 3, 4], [1, 3, 2, 4])
+  assert found.tau == pytest.approx(4 / 6) and found.count == 4
+  # Of 24 orders 1 has no pair the other way round and 3 have one; as many are
+  # as far from 0 on the other side.
+  assert found.p == pytest.approx(2 * 4 / 24)
+  assert inference.kendall([1, 2, 3], [3, 2, 1]).tau == -1
   # One pair of three is tied in y: 2 / sqrt(3 * 2).
-  assert inference.kendall([1, 2, 3], [1, 1, 2]) == pytest.approx(
+  assert inference.kendall([1, 2, 3], [1, 1, 2]).tau == pytest.approx(
     2 / math.sqrt(6)
   )
 
 
 def test_kendall_tau_of_too_little_is_not_a_number():
-  assert math.isnan(inference.kendall([1, 2], [1, 2]))
-  assert math.isnan(inference.kendall([1, 2, 3], [5, 5, 5]))
+  assert math.isnan(inference.kendall([1, 2], [1, 2]).tau)
+  assert math.isnan(inference.kendall([1, 2, 3], [5, 5, 5]).p)
+
+
+def test_welch_tells_samples_of_unlike_spread_apart():
+  # Means 2 and 5, variances 1 and 1 of 3 values: t = 3 / sqrt(2 / 3) with 4
+  # degrees, whose two-sided p is 0.0213.
+  assert inference.welch([1, 2, 3], [4, 5, 6]) == pytest.approx(
+    0.0213, abs=1e-4
+  )
+  assert math.isnan(inference.welch([1, 2, 3], [4]))
+  assert math.isnan(inference.welch([1, 1], [4, 4]))
+
+
+def test_only_a_large_p_is_called_noise():
+  assert inference.noise(0.51) == "within noise (p = 0.51)"
+  assert inference.noise(0.04) == inference.noise(math.nan) == ""

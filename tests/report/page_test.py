@@ -228,7 +228,7 @@ def test_the_slider_has_the_weights_of_every_epoch_it_shows(make_run):
   weights = mixing.read(run.search, "normal")
   text = markup.heat_table(weights, "Normal cell")
   data = json.loads(re.search(r"json\">(.*?)</script>", text)[1])
-  assert data["epochs"][0] == 0 and data["epochs"][-1] == 299
+  assert data["epochs"][0] == 1 and data["epochs"][-1] == 300
   assert (
     len(data["epochs"]) == len(data["values"]) == len(data["chosen"]) == 120
   )
@@ -259,7 +259,7 @@ def test_curves_show_the_values_of_the_metrics(make_run):
   assert np.allclose(last, run.search.epochs[-1]["mixing"]["reduce"])
 
 
-@pytest.mark.parametrize(("epochs", "ticks"), [(1, [0]), (2, [0, 1])])
+@pytest.mark.parametrize(("epochs", "ticks"), [(1, [1]), (2, [1, 2])])
 def test_charts_of_short_runs_have_whole_epochs_on_their_axis(
   make_run, epochs, ticks
 ):
@@ -294,5 +294,5 @@ def test_epochs_without_a_measurement_are_bridged():
     summary={},
   )
   lines = plots.search_accuracy(log).axes[0].lines
-  assert [list(line.get_xdata()) for line in lines] == [[0, 1, 2, 3], [1, 3]]
+  assert [list(line.get_xdata()) for line in lines] == [[1, 2, 3, 4], [2, 4]]
   assert plots.gap(log) is None

@@ -106,9 +106,9 @@ def test_a_run_is_drawn_on_test_images_with_the_selected_cell_as_a_point():
   assert name == "benchmark_cifar10" and not rest
   lines = lines_of(figure)
   assert list(lines) == ["search", "selected", "best cell, 94.00 %"]
-  np.testing.assert_array_equal(lines["search"].get_xdata(), [1, 3])
+  np.testing.assert_array_equal(lines["search"].get_xdata(), [2, 4])
   np.testing.assert_array_equal(lines["search"].get_ydata(), [80.0, 60.0])
-  np.testing.assert_array_equal(lines["selected"].get_xdata(), [3])
+  np.testing.assert_array_equal(lines["selected"].get_xdata(), [4])
   np.testing.assert_array_equal(lines["selected"].get_ydata(), [93.5])
   figure = trajectories.draw(looked_up(selected=False))["benchmark_cifar10"]
   assert list(lines_of(figure)) == ["search", "best cell, 94.00 %"]
