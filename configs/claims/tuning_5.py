@@ -1,0 +1,21 @@
+"""PT in NAS-Bench-201, 5 epochs of tuning after each decision.
+
+Paper: PT Figure 9.
+
+Command: jnas claims P15 --source npz:PATH
+"""
+
+import dataclasses
+
+from jnas import config
+
+
+def get_config() -> config.Config:
+  """As claims/benchmark_pt, what is found retrained for 20 epochs."""
+  base = config.load("claims/benchmark_pt")
+  return dataclasses.replace(
+    base,
+    name="tuning_5",
+    selection=dataclasses.replace(base.selection, tune_epochs=5),
+    evaluate=dataclasses.replace(base.evaluate, epochs=20, batch_size=64),
+  )
