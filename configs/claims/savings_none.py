@@ -11,12 +11,12 @@ from jnas import config
 
 
 def get_config() -> config.Config:
-  """The images of claims/gap_darts, 8 cells of 16 channels, batches of 64."""
+  """The images of claims/gap_darts, 6 cells of 16 channels, batches of 64."""
   base = config.load("claims/gap_darts")
   return dataclasses.replace(
     base,
     name="savings_none",
     space="darts_no_none",
     method=config.MethodConfig(name="entrannas"),
-    search=dataclasses.replace(base.search, cells=8, channels=16),
+    search=dataclasses.replace(base.search, cells=6, channels=16),
   )

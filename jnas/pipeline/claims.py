@@ -1,7 +1,8 @@
 """The papers' claims at small scale, on real images: run, judged, tabulated.
 
-A claim compares arms, each a config under `configs/claims`, over seeds. A
-claim that does not hold here is reported like one that does.
+A claim compares arms, each a config under `configs/claims`, over seeds: what
+the arm finds by search and training, or what the claim measures of it. A claim
+that does not hold here is reported like one that does.
 
 Source: SPEC 5.
 """

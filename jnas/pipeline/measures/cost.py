@@ -72,7 +72,8 @@ def _flops(config: configs.Config, workload: bench.Workload) -> float:
   ):
     arguments = jax.tree.map(_described, (base_key, state, seen))
     traced = jax.jit(make(search)).trace(*arguments)
-    total += memory.flops(traced.lower(lowering_platforms=("cuda",)))
+    analysis = traced.lower(lowering_platforms=("cuda",)).cost_analysis()
+    total += float((analysis or {})["flops"])
   return total
 
 
