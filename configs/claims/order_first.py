@@ -11,13 +11,13 @@ from jnas import config
 
 
 def get_config() -> config.Config:
-  """As claims/gap_darts, 20 epochs; 4 cells of 8 channels, 20 epochs after."""
+  """As claims/gap_darts, 10 epochs; 4 cells of 8 channels, 10 epochs after."""
   base = config.load("claims/gap_darts")
   return dataclasses.replace(
     base,
     name="order_first",
-    search=dataclasses.replace(base.search, epochs=20),
+    search=dataclasses.replace(base.search, epochs=10),
     evaluate=dataclasses.replace(
-      base.evaluate, channels=8, epochs=20, batch_size=64
+      base.evaluate, channels=8, epochs=10, batch_size=64
     ),
   )

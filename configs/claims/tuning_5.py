@@ -11,11 +11,12 @@ from jnas import config
 
 
 def get_config() -> config.Config:
-  """As claims/benchmark_pt, what is found retrained for 20 epochs."""
+  """As claims/benchmark_pt, 10 epochs, and 10 of training what is found."""
   base = config.load("claims/benchmark_pt")
   return dataclasses.replace(
     base,
     name="tuning_5",
+    search=dataclasses.replace(base.search, epochs=10),
     selection=dataclasses.replace(base.selection, tune_epochs=5),
-    evaluate=dataclasses.replace(base.evaluate, epochs=20, batch_size=64),
+    evaluate=dataclasses.replace(base.evaluate, epochs=10, batch_size=64),
   )
