@@ -151,7 +151,9 @@ def record(
   if selecting.after(config):
     genotype = select.run(config, path).genotype
     found["trajectory"] = [
-      row["valid_accuracy"] for row in _epochs(path / "selection")
+      row["valid_accuracy"]
+      for row in _epochs(path / "selection")
+      if "valid_accuracy" in row  # the last epoch of a decision's tuning
     ]
   found["found_ops"] = {
     name: records.op_counts(cell) for name, cell in genotype.cells().items()

@@ -9,7 +9,7 @@ import pytest
 from jnas import config
 from jnas.pipeline import claims
 from jnas.pipeline.measures import cost, credit, shuffling
-from tests.pipeline import tiny
+from tests.pipeline import tiny, tiny_selection
 
 
 def with_method(name, **changes):
@@ -69,3 +69,15 @@ def test_a_saving_takes_fewer_operations(compile_cache, tmp_path):
   every, first = measure("all"), measure("first")
   assert 0 < first["flops"] < every["flops"]
   assert first["step_s"] > 0 and first["peak_bytes"] > 0
+
+
+def test_a_trajectory_passes_over_epochs_without_an_accuracy(
+  compile_cache, tmp_path
+):
+  given = tiny_selection.get_config(tune_epochs=2)
+  found = claims.record(given, tmp_path, retrains=False)
+  lines = (tmp_path / "selection" / "metrics.jsonl").read_text().splitlines()
+  rows = [row for row in map(json.loads, lines) if row["kind"] == "epoch"]
+  accuracies = [row.get("valid_accuracy") for row in rows]
+  assert None in accuracies
+  assert found["trajectory"] == [a for a in accuracies if a is not None]
