@@ -1,7 +1,8 @@
 """The papers' claims at small scale, on real images: run, judged, tabulated.
 
-A claim compares arms, each a config under `configs/claims`, over seeds. A
-claim that does not hold here is reported like one that does.
+A claim compares arms, each a config under `configs/claims`, over seeds: what
+the arm finds by search and training, or what the claim measures of it. A claim
+that does not hold here is reported like one that does.
 
 Source: SPEC 5.
 """
@@ -27,7 +28,7 @@ from jnas.pipeline import (
   select,
   selecting,
 )
-from jnas.pipeline.verdicts import CLAIMS
+from jnas.pipeline.verdicts import CLAIMS, Measure
 from jnas.training.metrics import MetricsFile
 
 # What a quick look at all claims takes, at most: images, epochs of searches,
@@ -35,6 +36,8 @@ from jnas.training.metrics import MetricsFile
 _QUICK_IMAGES = 800
 _QUICK_EPOCHS = 5
 _QUICK_TRAININGS = 2
+
+_HOLDS = {True: "yes", False: "no", None: "not judged"}
 
 
 def run(
@@ -59,7 +62,8 @@ def run(
     table: the user's table of NAS-Bench-201, for the claims that need it.
 
   Returns:
-    A row for each claim: claim, statement, paper, ours, holds, seeds.
+    A row for each claim: claim, statement, paper, ours, holds, seeds; `holds`
+    is None where it is not judged.
 
   Raises:
     ValueError: for a name that is unknown, a claim without the table that it
@@ -73,24 +77,26 @@ def run(
   rows = []
   for name in chosen:
     claim = CLAIMS[name]
-    found = {
-      arm: [
-        record(
-          _arm(
-            arm,
-            source,
-            seed=seed,
-            epochs=epochs,
-            quick=quick,
-            table=table if claim.needs_table else "",
-          ),
-          workdir / f"{arm}-s{seed}",
-          retrains=claim.retrains,
+    own_seeds = list(seeds if claim.seeded else seeds[:1])
+    found: dict[str, list[dict[str, Any]]] = {}
+    for arm in claim.arms:
+      found[arm] = []
+      for seed in own_seeds:
+        config = _arm(
+          arm,
+          source,
+          seed=seed,
+          epochs=epochs,
+          quick=quick,
+          table=table if claim.needs_table else "",
         )
-        for seed in seeds
-      ]
-      for arm in claim.arms
-    }
+        path = workdir / f"{arm}-s{seed}"
+        if measure := claim.measures.get(arm):
+          found[arm].append(measured(measure, config, path))
+        else:
+          found[arm].append(record(config, path, retrains=claim.retrains))
+    for toy, solve in claim.toys.items():
+      found[toy] = [solve(seed) for seed in own_seeds]
     verdict = claim.judge(found)
     rows.append(
       {
@@ -99,9 +105,10 @@ def run(
         "paper": claim.paper,
         "ours": verdict.ours,
         "holds": verdict.holds,
-        "seeds": list(seeds),
+        "seeds": own_seeds,
       }
     )
+  workdir.mkdir(parents=True, exist_ok=True)
   folder.write_json(workdir / "claims.json", rows)
   return rows
 
@@ -117,7 +124,7 @@ def show(rows: Sequence[Mapping[str, Any]]) -> None:
       row["statement"],
       row["paper"],
       row["ours"],
-      "yes" if row["holds"] else "no",
+      _HOLDS[row["holds"]],
     )
   display.CONSOLE.print(table)
 
@@ -144,7 +151,9 @@ def record(
   if selecting.after(config):
     genotype = select.run(config, path).genotype
     found["trajectory"] = [
-      row["valid_accuracy"] for row in _epochs(path / "selection")
+      row["valid_accuracy"]
+      for row in _epochs(path / "selection")
+      if "valid_accuracy" in row  # the last epoch of a decision's tuning
     ]
   found["found_ops"] = {
     name: records.op_counts(cell) for name, cell in genotype.cells().items()
@@ -155,6 +164,29 @@ def record(
     text = folder.open_run(config, path).benchmark.read_text(encoding="utf-8")
     found["benchmark"] = json.loads(text)
   return found
+
+
+def measured(
+  measure: Measure, config: configs.Config, path: pathlib.Path
+) -> dict[str, Any]:
+  """Measures an arm, once: what came out stays in the run folder.
+
+  Args:
+    measure: of the arm.
+    config: of the run.
+    path: its run folder.
+
+  Returns:
+    What the measure returns, as it is in measures/NAME.json.
+  """
+  run_folder = folder.open_run(config, path)
+  file = path / "measures" / f"{measure.__name__}.json"
+  if not file.exists():
+    run_folder.create()
+    found = measure(config, path)
+    file.parent.mkdir(exist_ok=True)
+    folder.write_json(file, found)
+  return json.loads(file.read_text(encoding="utf-8"))
 
 
 def _epochs(stage: pathlib.Path) -> list[dict[str, Any]]:

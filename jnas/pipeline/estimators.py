@@ -9,7 +9,7 @@ for the variance: the sum over the coordinates.
 
 import dataclasses
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -28,8 +28,11 @@ NUM_DRAWS = 50
 NUM_STEPS = 20
 # Draws in which REINFORCE's moving baseline settles; they do not count.
 _SETTLING = 10
+# What is subtracted is what the method remembers; it is made to forget that.
+NO_BASELINE = "REINFORCE, no baseline"
 ESTIMATORS: dict[str, dict[str, Any]] = {
   "REINFORCE": {"estimator": "reinforce"},
+  NO_BASELINE: {"estimator": "reinforce"},
   "REBAR": {"estimator": "rebar", "coupled": True},
   "REBAR, uncoupled": {"estimator": "rebar", "coupled": False},
   "Gumbel-softmax": {"estimator": "gumbel_softmax"},
@@ -70,26 +73,9 @@ def run(
   problem.search_net(found)
   problem.check_devices(config)
   checkpoint.check_writable(pathlib.Path(out))
-  dataset = problem.load_data(found)
-  parts = programs.make(found, dataset)
-  base_key = keys.base(config.seed, Stage.SEARCH)
-  state, train, valid = stage.place(
-    programs.init_state(parts, base_key, dataset.image_shape),
-    *search.split(found, dataset),
-    batch_size=config.search.batch_size,
+  rows = measure(
+    found, tuple(ESTIMATORS), draws=draws, weight_steps=weight_steps
   )
-  state = _train_weights(parts, base_key, state, train, weight_steps)
-  both = train.first(), valid.first()
-  rows = []
-  for name, changes in ESTIMATORS.items():
-    # The latency has an estimator of its own, RELAX, for all of them.
-    settings = dataclasses.replace(found.settings, latency_table="", **changes)
-    rows.append(
-      {"estimator": name}
-      | _measure(
-        parts._replace(settings=settings), base_key, state, both, name, draws
-      )
-    )
   reference = next(row for row in rows if row["estimator"] == "REBAR")
   for row in rows:
     row["cosine_to_rebar"] = _cosine(row["mean"], reference["mean"])
@@ -105,6 +91,50 @@ def run(
     "batch": config.search.batch_size,
     "figures": [str(path) for path in paths],
   }
+
+
+def measure(
+  found: problem.Problem,
+  names: Sequence[str],
+  *,
+  draws: int,
+  weight_steps: int,
+) -> list[dict[str, Any]]:
+  """Mean and variance of the gradients by some estimators.
+
+  Args:
+    found: the problem of a search by UNAS.
+    names: of `ESTIMATORS`.
+    draws: gradients of each.
+    weight_steps: steps of the weights before.
+
+  Returns:
+    A row for each, in their order; `mean` is the gradient, `[D]`.
+  """
+  config, settings = found.config, found.settings
+  dataset = problem.load_data(found)
+  parts = programs.make(found, dataset)
+  base_key = keys.base(config.seed, Stage.SEARCH)
+  state, train, valid = stage.place(
+    programs.init_state(parts, base_key, dataset.image_shape),
+    *search.split(found, dataset),
+    batch_size=config.search.batch_size,
+  )
+  state = _train_weights(parts, base_key, state, train, weight_steps)
+  both = train.first(), valid.first()
+  rows = []
+  for name in names:
+    # The latency has an estimator of its own, RELAX, for all of them.
+    changed = dataclasses.replace(
+      settings, latency_table="", **ESTIMATORS[name]
+    )
+    rows.append(
+      {"estimator": name}
+      | _measure(
+        parts._replace(settings=changed), base_key, state, both, name, draws
+      )
+    )
+  return rows
 
 
 def _train_weights(
@@ -126,6 +156,15 @@ def _train_weights(
     train.first(),
     donate_argnums=1,
   )
+  for batch in train_batches(parts, base_key, train, number):
+    state, _ = step(base_key, state, batch)
+  return state
+
+
+def train_batches(
+  parts: steps.Search, base_key: jax.Array, train: stage.Placed, number: int
+) -> Iterator[Any]:
+  """The first batches of the weights, in the order of a search."""
   done = epoch = 0
   while done < number:
     order, _ = search.orders(
@@ -137,10 +176,9 @@ def _train_weights(
     )
     crop_key, _ = search.crops(base_key, epoch)
     for batch in train.batches(order[: number - done], crop_key=crop_key):
-      state, _ = step(base_key, state, batch)
+      yield batch
       done += 1
     epoch += 1
-  return state
 
 
 def _measure(
@@ -152,7 +190,7 @@ def _measure(
   draws: int,
 ) -> dict[str, Any]:
   """Mean and variance of one estimator's gradient."""
-  memory = parts.method.init_memory(parts.settings, parts.space)
+  first = memory = parts.method.init_memory(parts.settings, parts.space)
   gradient = stage.compile_step(
     f"gradient by {name}",
     _make_gradient(parts, state, both),
@@ -166,6 +204,8 @@ def _measure(
       key = keys.key_for(base_key, Purpose.VALID_MIX, index)
       value, memory = gradient(state.arch, memory, key)
       drawn.append(np.asarray(value, np.float64))
+      if name == NO_BASELINE:
+        memory = first
   drawn_nd = np.stack(drawn[_SETTLING:])
   mean_d = drawn_nd.mean(axis=0)
   variance = drawn_nd.var(axis=0, ddof=1)

@@ -3,8 +3,8 @@
 import pytest
 
 from jnas import config
-from jnas.pipeline import claims
-from jnas.pipeline.verdicts import CLAIMS
+from jnas.pipeline import claims, estimators
+from jnas.pipeline.verdicts import CLAIMS, Claim, Verdict
 
 
 def cell(accuracy):
@@ -114,6 +114,160 @@ def test_nodes_with_one_pair_twice_are_counted():
   assert fewer.holds
   assert fewer.ours == "50.0 +- 0.0 % without, 25.0 +- 0.0 % with the penalty"
   assert not judge(arm(twice, other), arm(other, twice)).holds
+
+
+def test_credit_has_to_go_with_probability():
+  def judge(*by_step):
+    rows = [{"by_step": step, "by_search": 0.5} for step in by_step]
+    return CLAIMS["P4"].judge({"credit_snas": rows})
+
+  assert judge(0.2, -0.1).holds and not judge(0.1, -0.2).holds
+  assert judge(0.2, 0.2).ours == (
+    "correlation 0.20 +- 0.00 over steps, 0.50 +- 0.00 over the whole search"
+  )
+
+
+@pytest.mark.parametrize(
+  ("flops", "peaks", "holds"),
+  [
+    ((8, 4, 3, 2), (9, 5, 3, 2), True),
+    ((7, 4, 3, 2), (9, 5, 3, 2), False),  # 3.5 times fewer
+    ((8, 4, 3, 2), (9, 5, 5, 2), False),  # sharing saves no memory
+  ],
+)
+def test_every_saving_has_to_save(flops, peaks, holds):
+  verdict = CLAIMS["P6"].judge(
+    {
+      arm: [{"flops": 1e9 * count, "peak_bytes": 1e6 * peak, "step_s": 1.0}]
+      for arm, count, peak in zip(CLAIMS["P6"].arms, flops, peaks, strict=True)
+    }
+  )
+  assert verdict.holds == holds
+  if holds:
+    assert verdict.ours == (
+      "8.0, 4.0, 3.0, 2.0 GFLOP, 9, 5, 3, 2 MB, 1.00, 1.00, 1.00, 1.00 s a "
+      "step; 4.0 times fewer operations in all"
+    )
+
+
+def test_more_operations_may_cost_two_fifths_more():
+  def judge(many, all_many):
+    def arm(count):
+      return [{"flops": count, "peak_bytes": 2 * count, "step_s": count}]
+
+    return CLAIMS["P7"].judge(
+      {
+        "savings_all": arm(10.0),
+        "savings_all_12ops": arm(many),
+        "savings_none": arm(100.0),
+        "savings_none_12ops": arm(all_many),
+      }
+    )
+
+  assert judge(14.0, 170.0).holds
+  assert "EnTranNAS +40 % operations, +40 % memory" in judge(14.0, 170.0).ours
+  assert not judge(14.5, 170.0).holds
+  assert not judge(13.0, 120.0).holds  # the whole supernet's grow by less
+
+
+def test_the_supernet_has_to_lose_half_as_much_as_a_plain_network():
+  def judge(after):
+    return CLAIMS["P14"].judge(
+      {
+        "gap_darts": [{"before": 0.45, "mean": after}],
+        "plain": [{"before": 0.5, "mean": 0.1}],
+      }
+    )
+
+  assert judge(0.26).holds and not judge(0.24).holds  # 19 and 21 of 40 points
+  assert judge(0.26).ours == (
+    "supernet 45.0 +- 0.0 to 26.0 +- 0.0 %, plain network 50.0 +- 0.0 to "
+    "10.0 +- 0.0 %"
+  )
+
+
+def test_tuning_has_to_find_more_than_none():
+  def judge(*accuracies):
+    return CLAIMS["P15"].judge(
+      {
+        arm: [{"test_accuracy": accuracy}]
+        for arm, accuracy in zip(CLAIMS["P15"].arms, accuracies, strict=True)
+      }
+    )
+
+  assert judge(0.4, 0.3, 0.5).holds and not judge(0.5, 0.6, 0.5).holds
+  assert judge(0.4, 0.3, 0.5).ours == "40.0 +- 0.0, 30.0 +- 0.0, 50.0 +- 0.0 %"
+
+
+def test_the_moving_baseline_is_not_judged():
+  def judge(rebar, none, moving):
+    row = {"REBAR": rebar, estimators.NO_BASELINE: none, "REINFORCE": moving}
+    return CLAIMS["P16"].judge({"unas_gap_rebar": [row]})
+
+  assert judge(1.5, 20.0, 1.0).holds and not judge(1.5, 1.0, 2.0).holds
+  assert judge(1.5, 20.0, 1.0).ours == (
+    "REBAR 1.5; without baseline 20, with the moving one 1 (not judged)"
+  )
+
+
+def test_the_toy_is_solved_by_relax_alone():
+  toys = CLAIMS["P18"].toys
+  found = {name: [solve(0)] for name, solve in toys.items()}
+  assert found["relax"][0]["chosen"] == 0.30
+  assert found["gumbel_softmax"][0]["chosen"] == 2.05  # the worst of the nine
+  assert CLAIMS["P18"].judge(found).holds
+  assert (
+    not CLAIMS["P18"].judge(found | {"relax": found["gumbel_softmax"]}).holds
+  )
+
+
+def test_the_second_order_is_reported_and_not_judged(capsys):
+  verdict = CLAIMS["P20"].judge(
+    {
+      "order_first": [{"test_accuracy": 0.5}],
+      "order_second": [{"test_accuracy": 0.6}],
+    }
+  )
+  assert verdict.holds is None
+  assert verdict.ours == "accuracy 50.0 +- 0.0 % first, 60.0 +- 0.0 % second"
+  row = {"claim": "P20", "statement": "s", "paper": "p", **verdict._asdict()}
+  claims.show([row])
+  shown = capsys.readouterr()
+  assert "not judged" in " ".join((shown.out + shown.err).split())
+
+
+def test_an_arm_is_measured_once_with_the_first_seed_where_none_matters(
+  tmp_path, monkeypatch
+):
+  calls = []
+
+  def size(config, path):
+    calls.append((config.seed, path.name))
+    return {"size": 3}
+
+  claim = Claim(
+    "s",
+    "p",
+    ("gap_darts",),
+    lambda found: Verdict(str(found), None),
+    measures={"gap_darts": size},
+    toys={"toy": lambda seed: {"seed": seed}},
+    seeded=False,
+  )
+  monkeypatch.setitem(CLAIMS, "P0", claim)
+  for _ in range(2):
+    (row,) = claims.run(
+      ["P0"],
+      source="fashion_mnist_mini",
+      seeds=[4, 5],
+      workdir=tmp_path,
+      epochs=None,
+    )
+    assert row["seeds"] == [4] and row["holds"] is None
+    assert row["ours"] == str(
+      {"gap_darts": [{"size": 3}], "toy": [{"seed": 4}]}
+    )
+  assert calls == [(4, "gap_darts-s4")]
 
 
 @pytest.mark.parametrize("name", CLAIMS)

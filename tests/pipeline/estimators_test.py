@@ -18,13 +18,15 @@ def unas_config():
 def test_the_variance_of_each_estimator_is_measured(
   tmp_path, compile_cache, monkeypatch
 ):
-  kept = {name: estimators.ESTIMATORS[name] for name in ("REINFORCE", "REBAR")}
+  names = "REINFORCE", estimators.NO_BASELINE, "REBAR"
+  kept = {name: estimators.ESTIMATORS[name] for name in names}
   monkeypatch.setattr(estimators, "ESTIMATORS", kept)
   arguments = {"draws": 8, "weight_steps": 2, "out": tmp_path}
   result = estimators.run(unas_config(), **arguments)
-  reinforce, rebar = result["estimators"]
-  assert (reinforce["estimator"], rebar["estimator"]) == tuple(kept)
-  for row in (reinforce, rebar):
+  reinforce, bare, rebar = result["estimators"]
+  assert [row["estimator"] for row in result["estimators"]] == list(kept)
+  assert bare["variance"] > 2 * reinforce["variance"]
+  for row in (reinforce, bare, rebar):
     assert row["variance"] > 0 and row["mean_norm"] > 0
     error = (row["variance"] / 8) ** 0.5
     assert row["standard_error"] == pytest.approx(error)
