@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jnas.report import (
+  compared_cells,
   comparison_parts,
   comparison_words,
   inference,
@@ -104,7 +105,7 @@ def render(
       "Order of supernet, child and retrained",
       comparison_parts.order(groups),
     ),
-    ("cells", "Cells", comparison_parts.cell_pictures(groups)),
+    ("cells", "Cells", compared_cells.section(groups)),
     ("runs", "Runs", comparison_parts.runs(groups)),
   ]
   parts = [part for part in parts if part[2]]
