@@ -141,6 +141,7 @@ def record(
 
   Returns:
     The last epoch's record of the search, where there were epochs;
+    `first_mixing`, the mixing weights when they were first measured;
     `found_ops`, how often each operation is in the cells found, by cell type;
     `trajectory`, the supernet's accuracy after each decision of a selection;
     `test_accuracy` of the retrained network; `benchmark`, what
@@ -148,6 +149,9 @@ def record(
   """
   genotype: Genotype = search.run(config, path).genotype
   found = dict(epochs[-1]) if (epochs := _epochs(path / "search")) else {}
+  measured_at = [epoch["mixing"] for epoch in epochs if "mixing" in epoch]
+  if measured_at:
+    found["first_mixing"] = measured_at[0]
   if selecting.after(config):
     genotype = select.run(config, path).genotype
     found["trajectory"] = [

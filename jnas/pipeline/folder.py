@@ -44,6 +44,11 @@ class RunFolder:
     return self.path / "search"
 
   @property
+  def together(self) -> pathlib.Path:
+    """File that says which seeds are searched at once with this one."""
+    return self.search / "together.json"
+
+  @property
   def selection(self) -> pathlib.Path:
     """Folder of the selection."""
     return self.path / "selection"
@@ -85,17 +90,23 @@ class RunFolder:
 
   def _create(self) -> None:
     checkpoint.check_writable(self.path)
-    file = self.path / "config.json"
-    if not file.exists() or _differing(self.path, self.config):
+    if not (self.path / "config.json").exists():
       self.path.mkdir(parents=True, exist_ok=True)
-      write_json(
-        file,
-        {
-          "config": configs.identity(self.config),
-          "hash": self.hash,
-          "versions": checkpoint.versions(),
-        },
-      )
+      self._write_config()
+    elif _differing(self.path, self.config):
+      with _lock(self.path):  # what is there may have begun by now
+        _refuse_other(self.path, self.config)
+        self._write_config()
+
+  def _write_config(self) -> None:
+    write_json(
+      self.path / "config.json",
+      {
+        "config": configs.identity(self.config),
+        "hash": self.hash,
+        "versions": checkpoint.versions(),
+      },
+    )
 
   @contextlib.contextmanager
   def locked(self) -> Iterator[None]:
@@ -105,10 +116,16 @@ class RunFolder:
     the first of several processes of one run takes it.
 
     Raises:
-      ValueError: if another run holds the folder.
+      ValueError: if another run holds the folder, or made it its own.
     """
+
+    def enter() -> None:
+      stack.enter_context(_lock(self.path))
+      if _differing(self.path, self.config):
+        _refuse_other(self.path, self.config, begun=True)
+
     with contextlib.ExitStack() as stack:
-      processes.from_first(lambda: stack.enter_context(_lock(self.path)))
+      processes.from_first(enter)
       yield
 
 
@@ -148,11 +165,19 @@ def open_run(config: configs.Config, workdir: str | pathlib.Path) -> RunFolder:
 
 def _check_same(path: pathlib.Path, config: configs.Config) -> None:
   """Refuses a folder of another config."""
-  differing = _differing(path, config)
-  if differing and _is_begun(path):
+  if _differing(path, config):
+    _refuse_other(path, config, begun=_is_begun(path))
+
+
+def _refuse_other(
+  path: pathlib.Path, config: configs.Config, *, begun: bool | None = None
+) -> None:
+  """Refuses the folder of another config, unless nothing has begun there."""
+  if _has_begun(path) if begun is None else begun:
     raise OtherConfigError(
-      f"{path} holds a run of another config: {'; '.join(differing)}; "
-      "use another --workdir, or the same settings to continue it"
+      f"{path} holds a run of another config: "
+      f"{'; '.join(_differing(path, config))}; use another --workdir, or the "
+      "same settings to continue it"
     )
 
 
@@ -163,13 +188,17 @@ def _differing(path: pathlib.Path, config: configs.Config) -> list[str]:
   return _differences(read_config(path), config)
 
 
-def _is_begun(path: pathlib.Path) -> bool:
-  """Whether a folder holds more than what a run leaves that fails at once.
+def _has_begun(path: pathlib.Path) -> bool:
+  """Whether a folder holds more than what a run leaves that fails at once."""
+  return bool({item.name for item in path.iterdir()} - {"config.json", ".lock"})
 
-  A run that compiles its first step has left no more either, but holds the
-  lock.
+
+def _is_begun(path: pathlib.Path) -> bool:
+  """Whether a run has begun in a folder, or is about to.
+
+  A run that compiles its first step has left nothing yet, but holds the lock.
   """
-  if {item.name for item in path.iterdir()} - {"config.json", ".lock"}:
+  if _has_begun(path):
     return True
   if not (path / ".lock").exists():
     return False
@@ -291,6 +320,32 @@ def load_genotype(run: RunFolder) -> genotypes.Genotype:
       "one with --genotype"
     )
   return found
+
+
+def check_alone(run: RunFolder) -> None:
+  """Refuses a folder whose search is under way together with other seeds.
+
+  Raises:
+    ValueError: naming the seeds.
+  """
+
+  def check() -> None:
+    if seeds := read_together(run):
+      raise ValueError(
+        f"{run.search} is part of a search of several seeds at once, which is "
+        f"not finished: --seeds {' '.join(map(str, seeds))} --vmap continues "
+        "it; or use another --workdir"
+      )
+
+  processes.from_first(check)
+
+
+def read_together(run: RunFolder) -> list[int]:
+  """The seeds that a search is under way with at once; none if it is alone."""
+  file = run.together
+  if not file.exists():
+    return []
+  return json.loads(file.read_text(encoding="utf-8"))["seeds"]
 
 
 def check_searchable(run: RunFolder) -> None:

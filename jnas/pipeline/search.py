@@ -149,6 +149,7 @@ def finished(run_folder: folder.RunFolder) -> SearchResult | None:
 def _run(config: configs.Config, run_folder: folder.RunFolder) -> SearchResult:
   """Checks, and searches or continues."""
   folder.check_searchable(run_folder)
+  folder.check_alone(run_folder)
   found = prepare(config)
   dataset = problem.load_data(found)
   run_folder.create()

@@ -28,6 +28,7 @@ from jnas.pipeline import (
   epochs,
   folder,
   latency,
+  lookup,
   problem,
   programs,
   records,
@@ -44,6 +45,9 @@ from jnas.training import (
 )
 from jnas.training.keys import Stage
 from jnas.training.state import SearchState
+
+# In the search's folder of the first seed, while all are searched.
+_SHARED = "together"
 
 
 def run(
@@ -62,15 +66,16 @@ def run(
     ValueError: for bad input, before anything is compiled or written.
     stage.Stopped: if a signal asked to stop; the states are saved.
   """
+  lookup.load(seeded[0])
   runs = [
     folder.open_run(config, workdir)
     for config, workdir in zip(seeded, workdirs, strict=True)
   ]
-  # In the folder of the first seed given, finished or not.
-  path = runs[0].search / "together"
-  group = _group(runs, path)
-  if group:
-    _run(group, path)
+  runs.sort(key=lambda each: each.config.seed)
+  if group := _group(runs):
+    _run(group)
+  else:
+    _clear(runs)  # what a kill at the very end has left
 
 
 def check(found: problem.Problem, number: int) -> None:
@@ -141,27 +146,27 @@ def over_seeds(
   )
 
 
-def _group(
-  runs: Sequence[folder.RunFolder], path: pathlib.Path
-) -> list[folder.RunFolder]:
+def _group(runs: Sequence[folder.RunFolder]) -> list[folder.RunFolder]:
   """The runs to search together: those begun so, or those not finished.
+
+  Args:
+    runs: by seed.
 
   Raises:
     ValueError: if searches were begun otherwise.
   """
   todo = [each for each in runs if search.finished(each) is None]
-  begun = metrics.MetricsFile(path / "metrics.jsonl").read()
-  if begun:
-    group = [each for each in runs if each.config.seed in begun[0]["seeds"]]
-    outside = [each.config.seed for each in todo if each not in group]
-    if len(group) != len(begun[0]["seeds"]) or outside:
-      raise ValueError(
-        f"{path} holds a search of the seeds "
-        f"{' '.join(map(str, begun[0]['seeds']))}; give the same --seeds to "
-        "continue it, or use another --workdir"
-      )
-    return group
   for each in todo:
+    if seeds := folder.read_together(each):
+      group = [other for other in runs if other.config.seed in seeds]
+      outside = [other for other in todo if other not in group]
+      if len(group) < len(seeds) or outside:
+        raise ValueError(
+          f"{each.search} is part of a search of the seeds "
+          f"{' '.join(map(str, seeds))} at once; give the same --seeds to "
+          "continue it, or use another --workdir"
+        )
+      return group
     if (each.search / "metrics.jsonl").exists():
       raise ValueError(
         f"{each.search} holds a search that was begun alone; finish it "
@@ -170,7 +175,16 @@ def _group(
   return todo
 
 
-def _run(runs: Sequence[folder.RunFolder], path: pathlib.Path) -> None:
+def _clear(runs: Sequence[folder.RunFolder]) -> None:
+  """Removes what finished seeds shared, unless others still need it."""
+  known = {each.config.seed for each in runs}
+  for each in runs:
+    if known.issuperset(folder.read_together(each)):
+      shutil.rmtree(each.search / _SHARED, ignore_errors=True)
+      each.together.unlink(missing_ok=True)
+
+
+def _run(runs: Sequence[folder.RunFolder]) -> None:
   """Checks, searches or continues, and gives each seed its folder."""
   founds = []
   for each in runs:
@@ -188,8 +202,18 @@ def _run(runs: Sequence[folder.RunFolder], path: pathlib.Path) -> None:
   with contextlib.ExitStack() as stack:
     for each in runs:
       stack.enter_context(each.locked())
+    if _group(runs) != list(runs):
+      raise ValueError(
+        f"{runs[0].path} and the others were searched by another command "
+        "meanwhile; give the command again"
+      )
+    for each in runs:
+      if not each.together.exists() and search.finished(each) is None:
+        each.search.mkdir(exist_ok=True)
+        seeds = [other.config.seed for other in runs]
+        folder.write_json(each.together, {"seeds": seeds})
     stop = stack.enter_context(preemption.StopFlag())
-    _search(founds, dataset, runs, path, stop)
+    _search(founds, dataset, runs, stop)
     if stop.requested:  # since the last save
       raise stage.Stopped("the searches are done; the same command continues")
 
@@ -214,10 +238,10 @@ def _search(
   founds: Sequence[problem.Problem],
   dataset: Dataset,
   runs: Sequence[folder.RunFolder],
-  path: pathlib.Path,
   stop: preemption.StopFlag,
 ) -> None:
   config = founds[0].config.search
+  path = runs[0].search / _SHARED
   made = programs.make(founds[0], dataset)
   mesh = sharding.make_mesh()
   by_seed = sharding.split(mesh)
@@ -319,6 +343,8 @@ def _search(
   )
   rows = metrics.MetricsFile(path / "metrics.jsonl").read()
   for index, (found, run_folder) in enumerate(zip(founds, runs, strict=True)):
+    if search.finished(run_folder) is not None:
+      continue
     state = _one(states, index, mesh)
     trained = search.Trained(
       selected=records.select(
@@ -332,7 +358,7 @@ def _search(
       seconds=seconds / len(runs),  # so that the seeds' add up
     )
     _hand_over(run_folder, state, trained, header, rows[1:], index)
-  shutil.rmtree(path)
+  _clear(runs)
 
 
 def _place(
@@ -436,11 +462,6 @@ def _hand_over(
 
   Its summary comes last: without it, all is written again.
   """
-  with epochs.open_checkpoints(
-    run_folder.search, run_folder.hash
-  ) as checkpoints:
-    if checkpoints.latest_step() != trained.steps:
-      checkpoints.save(trained.steps, state, {"seconds": trained.seconds})
   file = metrics.MetricsFile(run_folder.search / "metrics.jsonl")
   file.truncate_after(None)
   file.write({"kind": "header", **header})
@@ -454,6 +475,11 @@ def _hand_over(
         "seconds": row["seconds"] / len(row["seeds"]),
       }
     )
+  shutil.rmtree(run_folder.search / "checkpoints", ignore_errors=True)
+  with epochs.open_checkpoints(
+    run_folder.search, run_folder.hash
+  ) as checkpoints:
+    checkpoints.save(trained.steps, state, {"seconds": trained.seconds})
   search.write_result(run_folder, trained)
 
 

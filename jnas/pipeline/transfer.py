@@ -18,7 +18,7 @@ from jnas import genotype as genotypes
 from jnas import options as options_lib
 from jnas.genotype import Genotype
 from jnas.nets import count
-from jnas.pipeline import evaluate, folder, problem
+from jnas.pipeline import display, evaluate, folder, problem
 from jnas.pipeline.genotype import IMAGENET_SIZE
 
 _UNITS = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9}
@@ -68,7 +68,8 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, configs.Config]:
     "transfer",
     "Finds the number of channels with which a genotype's network is as large "
     "as the target allows, and trains it as `jnas evaluate` does. Cells, stem "
-    "and images are the config's.",
+    "and images are the config's; random cells are of the space of the run, if "
+    "one is given.",
   )
   parser.add_argument(
     "genotype", help="run folder; or file, text or published name"
@@ -95,7 +96,8 @@ def run(options: argparse.Namespace, config: configs.Config) -> None:
   """
   target = parse_target(options.target)
   genotype, space = _read_genotype(options.genotype)
-  if space is not None:
+  if space not in (None, config.space):
+    display.say(f"space {space!r}, that of {options.genotype}")
     config = dataclasses.replace(config, space=space)
   sized = fit(config, genotype, target)
   if not options.json:

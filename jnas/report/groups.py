@@ -22,7 +22,7 @@ _FREE |= {"selection.checkpoint_seconds", "evaluate.random_baselines"}
 
 
 class Trained(NamedTuple):
-  """A genotype of a group, with all runs that found or trained it.
+  """What a search found, with the runs that trained it.
 
   Attributes:
     members: the runs.
@@ -80,11 +80,19 @@ class Group:
 
   @property
   def cells(self) -> list[Trained]:
-    """The genotypes, in the order of their first run."""
-    found: dict[str, list[Member]] = {}
+    """What each search found, in order, with the trainings of it.
+
+    Two searches that find the same genotype count twice; who trained it once
+    more, given it, stands with the first of them.
+    """
+    found: dict[str, list[list[Member]]] = {}
     for member in self.members:
-      found.setdefault(member.cells, []).append(member)
-    return [Trained(tuple(runs)) for runs in found.values()]
+      same = found.setdefault(member.cells, [])
+      if same and member.run.is_given:
+        same[0].append(member)
+      else:
+        same.append([member])
+    return [Trained(tuple(runs)) for same in found.values() for runs in same]
 
   @property
   def trained(self) -> list[Trained]:
@@ -98,7 +106,7 @@ class Group:
     return max(known, key=lambda m: m.accuracy, default=None)
 
   def summary(self, name: str) -> stats.Summary:
-    """Of a numeric attribute, each genotype with the mean of its runs.
+    """Of a numeric attribute, each search with the mean of its cell's runs.
 
     But for costs, which are of a run: those of each count.
     """
@@ -111,12 +119,19 @@ class Group:
 
   @property
   def components(self) -> inference.Components:
-    """Spread of searches and retrainings: runs of one cell are retrainings."""
-    return inference.components([cell.accuracies for cell in self.trained])
+    """Spread of searches and retrainings: runs of one cell are retrainings.
+
+    Of one cell that two searches found, too.
+    """
+    trainings: dict[str, list[float]] = {}
+    for cell in self.trained:
+      same = trainings.setdefault(cell.members[0].cells, [])
+      same.extend(cell.accuracies)
+    return inference.components(list(trainings.values()))
 
   @property
   def against_random(self) -> inference.Paired:
-    """The cells against random ones, a cell counting once.
+    """What the searches found against random cells, a search counting once.
 
     Its trainings say nothing of another search.
     """

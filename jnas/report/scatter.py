@@ -2,9 +2,8 @@
 
 import html
 import math
-import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from matplotlib import figure as figure_lib
 
@@ -35,11 +34,11 @@ class Drawn(NamedTuple):
 
   Attributes:
     figure: the chart.
-    titles: of the marks, in their order, by the name of their series.
+    titles: of the marks, by the name of each.
   """
 
   figure: figure_lib.Figure
-  titles: dict[str, list[str]]
+  titles: dict[str, str]
 
 
 def draw(
@@ -78,23 +77,23 @@ def draw(
     figure = figure_lib.Figure(figsize=(width, height))
     axes = figure.add_subplot()
     for index, (label, points) in enumerate(series):
-      axes.scatter(
-        *_coordinates(points),
-        s=34,
-        gid=f"marks-{index}",
+      _mark(
+        axes,
+        points,
+        f"marks-{index}",
+        label,
         color=theme.color(_ROLES[index % len(_ROLES)]),
         marker=_MARKS[index % len(_MARKS)],
-        label=_shorten(label),
       )
     for index, (label, points) in enumerate(random):
-      axes.scatter(
-        *_coordinates(points),
-        s=34,
-        gid=f"random-marks-{index}",
+      _mark(
+        axes,
+        points,
+        f"random-marks-{index}",
+        label,
         facecolor="none",
         edgecolor=theme.color("muted"),
         marker=_MARKS[index % len(_MARKS)],
-        label=_shorten(label),
       )
     axes.grid(visible=True, axis="both")
     axes.set_xlabel("parameters")
@@ -117,34 +116,37 @@ def draw(
       borderaxespad=0.2,
     )
   titles = {
-    f"{prefix}marks-{index}": [
+    f"{prefix}marks-{index}-{place}": (
       f"{p.title}: {tables.percent(p.accuracy)}, {p.params:,.0f} parameters"
-      for p in points
-    ]
+    )
     for prefix, lines in (("", series), ("random-", random))
     for index, (_, points) in enumerate(lines)
+    for place, p in enumerate(points)
   }
   return Drawn(figure, titles)
 
 
-def add_titles(svg: str, titles: dict[str, list[str]]) -> str:
+def add_titles(svg: str, titles: dict[str, str]) -> str:
   """The chart as SVG, each mark with its title, which a pointer shows."""
-  for name, texts in titles.items():
-    start = svg.find(f'<g id="{name}">')
-    # The form of the marks is told once, before they are put in their places.
-    head, *marks = re.split(
-      r"(<use\b[^>]*)/>", svg[start:], maxsplit=len(texts)
-    )
-    named = "".join(
-      f"{mark}><title>{html.escape(text)}</title></use>{rest}"
-      for mark, rest, text in zip(marks[::2], marks[1::2], texts, strict=True)
-    )
-    svg = svg[:start] + head + named
+  for name, text in titles.items():
+    group = f'<g id="{name}">'
+    svg = svg.replace(group, f"{group}<title>{html.escape(text)}</title>", 1)
   return svg
 
 
-def _coordinates(points: Sequence[Point]) -> tuple[list[float], list[float]]:
-  return [p.params for p in points], [p.accuracy for p in points]
+def _mark(
+  axes: Any, points: Sequence[Point], name: str, label: str, **style: Any
+) -> None:
+  """Draws each point as a mark of its own, so that it can have a title."""
+  for place, point in enumerate(points):
+    axes.scatter(
+      [point.params],
+      [point.accuracy],
+      s=34,
+      gid=f"{name}-{place}",
+      label=_shorten(label) if place == 0 else None,
+      **style,
+    )
 
 
 def _known(

@@ -133,8 +133,15 @@ def test_a_run_that_failed_at_once_leaves_its_folder_free(here):
   with pytest.raises(folder.OtherConfigError):
     with folder.open_run(first, here / "run").locked():
       folder.open_run(other, here / "run")  # it is compiling
+  waiting = folder.open_run(first, here / "run")
   folder.open_run(other, here / "run").create()
   assert folder.read_config(here / "run") == other
+  with pytest.raises(folder.OtherConfigError):
+    with waiting.locked():  # the folder is another run's by now
+      pass
+  with folder.open_run(other, here / "run").locked():
+    with pytest.raises(ValueError, match="is in use by another run"):
+      waiting.create()
   (here / "run" / "search").mkdir()
   with pytest.raises(folder.OtherConfigError, match="name is 'quickstart'"):
     folder.open_run(first, here / "run")

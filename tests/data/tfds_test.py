@@ -268,5 +268,5 @@ def test_imagenet_is_planned_without_its_images():
   info = data.describe("imagenet2012", image_size=224, stream=stream)
   assert (info.num_train, info.num_test) == (1_281_167, 50_000)
   assert info.image_shape == (224, 224, 3) and info.streamed
-  with pytest.raises(ValueError, match="set an image size"):
+  with pytest.raises(ValueError, match="set data.image_size"):
     data.describe("imagenet2012")

@@ -41,7 +41,7 @@ def test_selection_that_finds_less_than_with_learned_alpha_does_not_hold():
 
 @pytest.mark.parametrize(
   ("noise", "accuracy", "holds"),
-  [(0, 0.80, True), (0, 0.78, False), (3, 0.90, False)],
+  [(0, 0.80, True), (0, 0.78, False), (2, 0.90, False), (3, 0.90, False)],
 )
 def test_selection_has_to_avoid_noise_at_no_cost(noise, accuracy, holds):
   def arm(count, accuracy):
@@ -195,8 +195,28 @@ def test_tuning_has_to_find_more_than_none():
       }
     )
 
-  assert judge(0.4, 0.3, 0.5).holds and not judge(0.5, 0.6, 0.5).holds
-  assert judge(0.4, 0.3, 0.5).ours == "40.0 +- 0.0, 30.0 +- 0.0, 50.0 +- 0.0 %"
+  assert judge(0.4, 0.3, 0.5, 0.505).holds
+  assert not judge(0.5, 0.6, 0.5, 0.5).holds
+  assert not judge(0.4, 0.3, 0.5, 0.7).holds  # 10 epochs find more
+  assert judge(0.4, 0.3, 0.5, 0.5).ours == (
+    "40.0 +- 0.0, 30.0 +- 0.0, 50.0 +- 0.0, 50.0 +- 0.0 %"
+  )
+
+
+def test_skips_have_to_outgrow_convolutions():
+  def judge(first, last):
+    def cells(*rows):
+      return {"normal": [rows[0]], "reduce": [rows[1]]}
+
+    record = {"first_mixing": cells(*first), "mixing": cells(*last)}
+    return CLAIMS["P11"].judge({"skips_s2": [record]})
+
+  even, skips = ((0.5, 0.5), (0.4, 0.6)), ((0.6, 0.4), (0.4, 0.6))
+  assert judge(even, skips).holds and not judge(skips, even).holds
+  assert judge(even, skips).ours == (
+    "weight of skip_connect less that of sep_conv_3x3 -0.100 +- 0.000 at "
+    "first, 0.000 +- 0.000 at last; above 0 on 50.0 +- 0.0 % of the edges"
+  )
 
 
 def test_the_moving_baseline_is_not_judged():

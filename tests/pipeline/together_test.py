@@ -1,13 +1,15 @@
 """Seeds searched in one program find what each of them finds alone."""
 
 import dataclasses
+import json
 import pathlib
 
 import pytest
 
 from jnas import config as configs
-from jnas.pipeline import evaluate, search, together
+from jnas.pipeline import evaluate, folder, search, together
 from tests.pipeline import tiny
+from tests.pipeline.conftest import Killed
 from tests.pipeline.devices_test import assert_same, run
 from tests.pipeline.methods_test import config_of
 
@@ -61,6 +63,7 @@ def test_killed_at_any_moment_all_seeds_end_with_the_same_bits(
     lambda: search_together(config, tmp_path / "killed", (0, 1)),
     *("search_of_2_seeds: saved 2", "together: wrote epoch 0"),
     *("search: write epoch 0", "search: tear summary", "write genotype"),
+    *("search: wrote summary", "search: wrote header"),
   )
   for workdir in whole:
     killed = tmp_path / "killed" / workdir.name
@@ -78,14 +81,60 @@ def test_devices_share_the_seeds(reference, tmp_path, compile_cache):
   assert_same(tmp_path / "run-s0", reference, "search")
 
 
-def test_seeds_that_were_begun_otherwise_are_not_mixed(tmp_path):
-  config = tiny.get_config()
+def test_seeds_that_are_under_way_together_stay_together(tmp_path, on_event):
+  config = tiny.get_config(checkpoint_seconds=1e-9)
+
+  def run_seeds(*seeds):
+    return search_together(config, tmp_path, seeds)
+
+  def kill(event):
+    if event == "search_of_2_seeds: saved 2":
+      raise Killed
+
+  on_event(kill)
+  with pytest.raises(Killed):
+    run_seeds(0, 1)
+  on_event(lambda event: None)
+  said = "is part of a search of the seeds 0 1 at once; give the same --seeds"
+  for seeds in ((1,), (1, 2), (0, 2)):
+    with pytest.raises(ValueError, match=said):
+      run_seeds(*seeds)
+  with pytest.raises(ValueError, match="--seeds 0 1 --vmap continues it"):
+    search.run(dataclasses.replace(config, seed=1), tmp_path / "1")
+  workdirs = run_seeds(1, 0)  # in any order
+  for workdir in workdirs:
+    assert search.finished(folder.open_made(workdir)) is not None
+    assert {item.name for item in (workdir / "search").iterdir()} == {
+      "checkpoints",
+      "metrics.jsonl",
+    }
+
+
+def test_a_search_that_was_begun_alone_is_not_taken_over(tmp_path):
+  (tmp_path / "1" / "search").mkdir(parents=True)
+  (tmp_path / "1" / "search" / "metrics.jsonl").write_text("")
   with pytest.raises(ValueError, match="begun alone"):
-    (tmp_path / "1" / "search").mkdir(parents=True)
-    (tmp_path / "1" / "search" / "metrics.jsonl").write_text("")
-    search_together(config, tmp_path, (0, 1))
-  begun = tmp_path / "0" / "search" / "together"
-  begun.mkdir(parents=True)
-  (begun / "metrics.jsonl").write_text('{"kind": "header", "seeds": [0, 2]}\n')
-  with pytest.raises(ValueError, match="holds a search of the seeds 0 2; give"):
-    search_together(config, tmp_path, (0, 1))
+    search_together(tiny.get_config(), tmp_path, (0, 1))
+
+
+def test_finished_seeds_are_left_as_they_are(tmp_path):
+  config = tiny.get_config()
+  before = search_together(config, tmp_path, (0, 1))
+  whole = [tiny.results(workdir) for workdir in before]
+  # As a kill within the last clean-up leaves it.
+  (before[0] / "search" / "together").mkdir()
+  for workdir in before:
+    file = folder.open_made(workdir).together
+    file.write_text(json.dumps({"seeds": [0, 1]}))
+  search_together(config, tmp_path, (0, 1))
+  assert [tiny.results(workdir) for workdir in before] == whole
+  assert not (before[0] / "search" / "together").exists()
+
+
+def test_a_table_that_is_not_there_is_refused_before_the_search(tmp_path):
+  config = dataclasses.replace(
+    tiny.get_config(), benchmark=configs.BenchmarkConfig(str(tmp_path / "no"))
+  )
+  with pytest.raises((FileNotFoundError, ValueError)):
+    search_together(config, tmp_path / "runs", (0, 1))
+  assert not (tmp_path / "runs").exists()

@@ -5,6 +5,7 @@ import math
 import pathlib
 import re
 import shutil
+from xml.etree import ElementTree
 
 import pytest
 
@@ -18,6 +19,7 @@ from jnas.report import (
   picture,
   published,
   random_cells,
+  scatter,
 )
 from jnas.report import rows as rows_lib
 from tests.report.page_test import Outline
@@ -112,9 +114,10 @@ def test_runs_of_one_cell_are_retrainings_of_it(make_compared):
   # The numbers of inference_test.
   assert group.components.retrain == pytest.approx(math.sqrt(2e-4))
   assert group.components.search == pytest.approx(math.sqrt(16.5e-4))
-  # Paired: (2 + 4) / 2 = 3 points of the first cell, 7 of the other.
-  assert group.against_random.count == 2
-  assert group.against_random.difference == pytest.approx(0.05)
+  # Each search counts: 2, 4 and 7 points above its random cells.
+  assert group.against_random.count == 3
+  assert group.against_random.difference == pytest.approx(0.13 / 3)
+  assert group.summary("accuracy").mean == pytest.approx(2.79 / 3)
 
 
 def give(path: pathlib.Path, source: pathlib.Path, **found) -> None:
@@ -482,3 +485,33 @@ def test_bad_input_gives_one_line(
   assert run_cli(*arguments) == 2
   lines = capsys.readouterr().err.splitlines()
   assert len(lines) == 1 and said in lines[0]
+
+
+@pytest.mark.parametrize("settings", [1, 2, 3])
+@pytest.mark.parametrize("seeds", [1, 3, 6])
+def test_every_mark_has_its_own_title(settings, seeds):
+  values = tuple(0.5 + 0.01 * seed for seed in range(seeds))
+  lines = [
+    random_cells.Baseline(
+      label=f"random {index}",
+      setting="",
+      data="",
+      images=10.0,
+      seeds=tuple(range(seeds)),
+      names=tuple(f"random {index}, seed {seed}" for seed in range(seeds)),
+      accuracies=values,
+      params=values,
+      madds=values,
+    )
+    for index in range(settings)
+  ]
+  drawn = scatter.draw([], lines)
+  svg = scatter.add_titles(picture.render(drawn.figure).svg, drawn.titles)
+  tree = ElementTree.fromstring(svg[svg.index("<svg") :])
+  named = {
+    group.get("id"): title.text
+    for group in tree.iter("{http://www.w3.org/2000/svg}g")
+    for title in group.findall("{http://www.w3.org/2000/svg}title")
+  }
+  assert named == drawn.titles
+  assert len(named) == settings * seeds
