@@ -11,12 +11,10 @@ from jnas import config
 
 
 def get_config() -> config.Config:
-  """As claims/benchmark_pt, 10 epochs, and 10 of training what is found."""
-  base = config.load("claims/benchmark_pt")
+  """As claims/tuning_5, tuned for twice as long."""
+  base = config.load("claims/tuning_5")
   return dataclasses.replace(
     base,
     name="tuning_10",
-    search=dataclasses.replace(base.search, epochs=10),
     selection=dataclasses.replace(base.selection, tune_epochs=10),
-    evaluate=dataclasses.replace(base.evaluate, epochs=10, batch_size=64),
   )
