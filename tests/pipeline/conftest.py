@@ -76,6 +76,7 @@ def on_event(monkeypatch) -> Callable[[Callable[[str], None]], None]:
       yield types.SimpleNamespace(update=update)
 
   def save_with_events(self, step, state, meta, *, score=None) -> None:
+    self._writer.settle()  # what it makes is not to be mixed with what is torn
     event(f"{stage['name']}: save {step}")
     partial = self._folder / f"{step}.orbax-checkpoint-tmp"
     with _undone_unless_killed(partial):

@@ -147,6 +147,7 @@ def test_a_table_makes_no_other_experiment(path, tmp_path):
   written = (tmp_path / "config.json").read_bytes()
   folder.open_run(told, tmp_path).create()
   assert (tmp_path / "config.json").read_bytes() == written
+  (tmp_path / "search").mkdir()  # it has begun
   other = dataclasses.replace(told, seed=1)
   with pytest.raises(folder.OtherConfigError, match="seed is 0") as refused:
     folder.open_run(other, tmp_path)

@@ -297,7 +297,7 @@ def test_the_network_is_exported_with_its_head(finished, tmp_path):
 @pytest.mark.parametrize(
   ("options", "said"),
   [
-    (("--formats", "python"), "python writes no network for pixels"),
+    (("--formats", "python"), "network.py cannot be written: it is for"),
     (("--weights", "best"), "--weights is 'best'; of a network for pixels"),
   ],
 )
