@@ -186,9 +186,19 @@ def load_published(
 def describe_published(
   name: str, argument: str, **options: int | None
 ) -> base.DatasetInfo:
-  """The published sizes of a set of `PUBLISHED`, prepared or not."""
+  """The sizes of a set of `PUBLISHED`: as prepared here, else as published.
+
+  A set may have been prepared without some of its images.
+  """
   checks.refuse_argument(name, argument)
-  info = PUBLISHED[name].info
+  published = PUBLISHED[name]
+  try:
+    _open(published.tfds_name, name)
+  except (FileNotFoundError, ValueError):
+    info = published.info
+  else:
+    found = describe(published.tfds_name, **options)
+    return dataclasses.replace(found, name=name)
   if 0 in info.image_shape and options["image_size"] is None:
     raise _many_sizes(name)
   return reduce.reduce_info(info, **options)

@@ -161,6 +161,13 @@ def test_a_known_set_has_the_constants_of_the_papers(prepared, monkeypatch):
   assert dataset.name == "cifar10"
   assert dataset.mean == (0.49139968, 0.48215827, 0.44653124)
   assert dataset.std == (0.24703233, 0.24348505, 0.26158768)
+  # Planned by what is here, which may be fewer images than were published.
+  info = data.describe("cifar10")
+  assert (info.name, info.num_train, info.num_test) == (
+    "cifar10",
+    len(dataset.train),
+    len(dataset.test),
+  )
 
 
 @pytest.mark.parametrize("module", ["array_record", "tensorflow_datasets"])
