@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.interpreters import ad, batching
+from jax.interpreters import ad
 
 from jnas.native import library, primitive
 from jnas.types import Array
@@ -346,58 +346,6 @@ def _transpose_kernel_gradient(ct, x, g, *gate, taps, **window):
   return None, convolve(x, ct, *gate, **window)
 
 
-def _transpose_either(transpose):
-  """Completes a transpose: no gradient for a gate, none from a zero."""
-
-  def rule(ct, lhs, rhs, *gate, **params):
-    if type(ct) is ad.Zero:
-      return [None] * (2 + len(gate))
-    pair = transpose(ct, lhs, rhs, *gate, **params)
-    return [*pair, *[None] * len(gate)]
-
-  return rule
-
-
-def _jvp(primals, tangents, *, prim, **params):
-  """Differentiates a product: nothing comes from the gate."""
-  lhs, rhs, *gate = primals
-  out = prim.bind(*primals, **params)
-  total = primitive.zero_tangent(out)
-  if type(tangents[0]) is not ad.Zero:
-    total = prim.bind(tangents[0], rhs, *gate, **params)
-  if type(tangents[1]) is not ad.Zero:
-    term = prim.bind(lhs, tangents[1], *gate, **params)
-    total = ad.add_tangents(total, term)
-  return out, total
-
-
-for _prim, _transpose in (
-  (_convolve_p, _transpose_convolve),
-  (_input_gradient_p, _transpose_input_gradient),
-  (_kernel_gradient_p, _transpose_kernel_gradient),
-):
-  ad.primitive_jvps[_prim] = functools.partial(_jvp, prim=_prim)
-  ad.primitive_transposes[_prim] = _transpose_either(_transpose)
-
-
-def _batch(args, axes, *, prim, **params):
-  """Merges the mapped axis into the stack axes of sources and of targets.
-
-  A single source stays one when it is not mapped: what is mapped then are
-  its targets.
-  """
-  size = primitive.axis_size(args, axes)
-  first, second, *gate = args
-  is_shared = first.shape[0] == 1 and {axes[0], *axes[2:]} == {None}
-  if prim is _input_gradient_p or not is_shared:
-    first = primitive.fold(first, axes[0], size)
-    gate = [primitive.fold(gate[0], axes[2], size)] if gate else []
-  second = primitive.fold(second, axes[1], size)
-  if prim is _input_gradient_p:
-    params["sources"] *= size
-  out = prim.bind(first, second, *gate, **params)
-  return primitive.unfold(out, size), 0
-
-
-for _prim in (_convolve_p, _input_gradient_p, _kernel_gradient_p):
-  batching.primitive_batchers[_prim] = functools.partial(_batch, prim=_prim)
+primitive.def_product(_convolve_p, _transpose_convolve)
+primitive.def_product(_input_gradient_p, _transpose_input_gradient)
+primitive.def_product(_kernel_gradient_p, _transpose_kernel_gradient)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import chex
 
 from jnas.native import (
+  dense,
   depthwise,
   library,
   mixing,
@@ -61,6 +62,41 @@ def depthwise_conv(
     )
   gate = (x,) if relu else ()
   return depthwise.convolve(x, kernel, *gate, stride=stride, dilation=dilation)
+
+
+def dense_conv(
+  x: Array, kernel: Array, *, strides: tuple[int, int], dilation: int
+) -> Array:
+  """Convolves all channels of each image with each filter.
+
+  The padding, `dilation * (k // 2)` on both ends of an axis, centres the
+  filter.
+
+  Args:
+    x: `[S, B, H, W, C]` images, S = 1 or S = T.
+    kernel: `[T, h, w, C, D]` with h and w odd, of the type of x.
+    strides: vertical and horizontal, each at least 1.
+    dilation: at least 1, of both axes.
+
+  Returns:
+    `[T, B, ceil(H / strides[0]), ceil(W / strides[1]), D]`.
+  """
+  chex.assert_rank([x, kernel], [5, 5])
+  chex.assert_type([x, kernel], float)
+  _check_window(stride=min(strides), dilation=dilation)
+  targets, *taps, channels, _ = kernel.shape
+  if not all(side % 2 for side in taps):
+    raise ValueError(f"kernel is {taps[0]}x{taps[1]}; use odd sides")
+  chex.assert_equal(channels, x.shape[-1])
+  if x.shape[0] not in (1, targets):
+    raise ValueError(
+      f"kernel has {targets} targets and there are {x.shape[0]} inputs; use 1 "
+      f"or {targets}"
+    )
+  if tuple(taps) == (1, 1):
+    x = x[:, :, :: strides[0], :: strides[1]]
+    return pointwise_conv(x, kernel[:, 0, 0])
+  return dense.convolve(x, kernel, strides=strides, dilation=dilation)
 
 
 def max_pool(x: Array, *, stride: int) -> Array:

@@ -65,8 +65,8 @@ def make(
   Args:
     name: what a printed program calls it.
     shapes: operands' shapes and parameters to those of the results.
-    xla: the operation in `jax.numpy`, used on CPU without native kernels,
-      and on every other platform if `accelerator` is not given.
+    xla: the operation in `jax.numpy`, used on CPU where there are no native
+      kernels, and on every other platform if `accelerator` is not given.
     native: the operation in kernels, for CPU where they were built, if it has
       any.
     accelerator: the operation in `jax.numpy` for every other platform.
@@ -84,7 +84,66 @@ def make(
       _lower_on_cpu, xla=xla, native=native, multiple_results=multiple_results
     )
     mlir.register_lowering(prim, on_cpu, "cpu")
+  elif accelerator:
+    mlir.register_lowering(prim, mlir.lower_fun(xla, multiple_results), "cpu")
   return prim
+
+
+def def_product(prim: jex_core.Primitive, transpose: Callable) -> None:
+  """Gives a product of two operands its rules of `grad`, `jvp` and `vmap`.
+
+  Further operands are not differentiated. The operands are stacks: as many
+  sources as the first has, each of them for the same number of targets.
+
+  Args:
+    prim: linear in each of its first two operands; with the parameter
+      `sources` where its result is a stack of sources.
+    transpose: takes the cotangent, the operands, the one to be found undefined,
+      and the parameters; returns the gradients of the two, one of them None.
+  """
+
+  def transpose_either(ct, lhs, rhs, *others, **params):
+    if type(ct) is ad.Zero:
+      return [None] * (2 + len(others))
+    pair = transpose(ct, lhs, rhs, *others, **params)
+    return [*pair, *[None] * len(others)]
+
+  ad.primitive_transposes[prim] = transpose_either
+  ad.primitive_jvps[prim] = functools.partial(_product_jvp, prim)
+  batching.primitive_batchers[prim] = functools.partial(_batch_product, prim)
+
+
+def _product_jvp(prim: jex_core.Primitive, primals, tangents, **params):
+  lhs, rhs, *others = primals
+  out = prim.bind(*primals, **params)
+  total = zero_tangent(out)
+  if type(tangents[0]) is not ad.Zero:
+    total = prim.bind(tangents[0], rhs, *others, **params)
+  if type(tangents[1]) is not ad.Zero:
+    term = prim.bind(lhs, tangents[1], *others, **params)
+    total = ad.add_tangents(total, term)
+  return out, total
+
+
+def _batch_product(prim: jex_core.Primitive, args, axes, **params):
+  """Merges the mapped axis into the stack axes of sources and of targets.
+
+  A single source stays one when it is not mapped: what is mapped then are
+  its targets.
+  """
+  size = axis_size(args, axes)
+  first, second, *others = args
+  is_shared = first.shape[0] == 1 and {axes[0], *axes[2:]} == {None}
+  if "sources" in params or not is_shared:
+    first = fold(first, axes[0], size)
+    others = [
+      fold(other, axis, size)
+      for other, axis in zip(others, axes[2:], strict=True)
+    ]
+  second = fold(second, axes[1], size)
+  if "sources" in params:
+    params["sources"] *= size
+  return unfold(prim.bind(first, second, *others, **params), size), 0
 
 
 def fold(x: jax.Array, axis: int | None, size: int) -> jax.Array:

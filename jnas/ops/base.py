@@ -213,22 +213,12 @@ class Conv(nn.Module):
     shape = (self.targets, height, width, x.shape[-1], self.features)
     fan_in = height * width * x.shape[-1]
     kernel = _kernel(self, fan_in, shape)
-    kernel = kernel.astype(x.dtype)
-    # Explicit padding: with stride 2, "SAME" would pad (0, 1) on even sizes.
-    above, left = (self.dilation * (side // 2) for side in self.kernel)
-    padding = [(above, above), (left, left)]
-    outputs = [
-      jax.lax.conv_general_dilated(
-        x[min(target, x.shape[0] - 1)],
-        kernel[target],
-        self.strides,
-        padding,
-        rhs_dilation=(self.dilation, self.dilation),
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-      )
-      for target in range(self.targets)
-    ]
-    return jnp.stack(outputs)
+    return lowering.dense_conv(
+      x,
+      kernel.astype(x.dtype),
+      strides=self.strides,
+      dilation=self.dilation,
+    )
 
 
 class BatchNorm(nn.Module):

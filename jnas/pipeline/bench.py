@@ -55,6 +55,7 @@ def search_workload(config: configs.Config) -> Workload:
   base_key = keys.base(config.seed, Stage.SEARCH)
   state = programs.init_state(parts, base_key, found.info.image_shape)
   state, train = stage.place(state, dataset.train, batch_size=batch_size)
+  parts = programs.with_structure(parts, state)
   base_key = jax.device_put(base_key, state.step.sharding)
   weight_step = functools.partial(steps.make_weight_step(parts), base_key)
   functions: dict[str, Callable[..., Any]] = {"step_s": weight_step}

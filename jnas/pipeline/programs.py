@@ -235,6 +235,19 @@ def compile_programs(
   return programs, stage.peak_bytes(*compiled)
 
 
+def with_structure(search: steps.Search, state: SearchState) -> steps.Search:
+  """The search whose steps compute the cell that a state derives.
+
+  It is unchanged unless its steps are compiled for one derived cell each.
+  """
+  if not search.recompiles:
+    return search
+  belief = make_believe(search)(state.arch, state.memory, state.step)
+  assert belief.transit is not None
+  structure = supernet.freeze(jax.device_get(belief.transit))
+  return search._replace(structure=structure)
+
+
 class _PerStructure:
   """A program compiled for each derived cell, kept for when it comes again."""
 

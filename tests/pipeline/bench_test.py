@@ -5,6 +5,7 @@ import functools
 import json
 import pathlib
 
+import jax
 import pytest
 
 from jnas import cli
@@ -62,3 +63,23 @@ def peak(remat):
   workload = bench.search_workload(config)
   program = bench.compile_step(workload.steps["step_s"], workload)
   return memory.compiled_peak_bytes(program)
+
+
+def test_a_step_compiled_for_one_derived_cell_has_no_branch_for_it():
+  """`--compare base supernet.transit=recompile`: what switching costs."""
+  config = configs.load("smoke")
+  branches = {}
+  for transit in ("recompile", "switch"):
+    engine = dataclasses.replace(
+      config,
+      space="darts_no_none",
+      method=configs.MethodConfig(name="entrannas"),
+      supernet=configs.SupernetConfig(engine="first", transit=transit),
+      search=dataclasses.replace(config.search, cells=3, channels=2),
+    )
+    workload = bench.search_workload(engine)
+    lowered = jax.jit(workload.steps["arch_step_s"]).lower(
+      workload.state, workload.batch
+    )
+    branches[transit] = lowered.as_text().count("stablehlo.case")
+  assert branches["recompile"] == 0 < branches["switch"]

@@ -11,7 +11,6 @@ from typing import Any
 import jax
 
 from jnas import config as configs
-from jnas.nets import supernet as supernets
 from jnas.pipeline import bench, display, problem, programs
 from jnas.training import keys, memory, steps
 from jnas.training.keys import Stage
@@ -60,10 +59,7 @@ def _flops(config: configs.Config, workload: bench.Workload) -> float:
     found, bench.random_dataset(found, workload.batch_size)
   )
   state, batch = workload.state, workload.batch
-  if search.recompiles:
-    belief = programs.make_believe(search)(state.arch, state.memory, state.step)
-    structure = supernets.freeze(jax.device_get(belief.transit))
-    search = search._replace(structure=structure)
+  search = programs.with_structure(search, state)
   base_key = keys.base(config.seed, Stage.SEARCH)
   total = 0.0
   for make, seen in (

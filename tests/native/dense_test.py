@@ -1,0 +1,168 @@
+"""Dense convolution against XLA's own, whose gradients JAX derives."""
+
+import functools
+
+import hypothesis
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+from jnas.native import lowering
+
+
+@st.composite
+def problems(draw):
+  """Shapes of x, kernel, and the window's settings, many at an edge."""
+  targets = draw(st.integers(1, 3))
+  size = st.integers(1, 9)
+  x_shape = (
+    draw(st.sampled_from([1, targets])),
+    draw(st.integers(1, 3)),
+    draw(size),
+    draw(size),
+    draw(st.integers(1, 4)),
+  )
+  taps = draw(st.sampled_from([(1, 1), (3, 3), (1, 7), (5, 1), (1, 3)]))
+  kernel_shape = (targets, *taps, x_shape[-1], draw(st.integers(1, 4)))
+  window = dict(
+    strides=draw(st.sampled_from([(1, 1), (2, 2), (1, 2), (2, 1), (3, 3)])),
+    dilation=draw(st.sampled_from([1, 1, 2, 3])),
+  )
+  return x_shape, kernel_shape, window
+
+
+def reference(x, kernel, *, strides, dilation):
+  """One call of XLA for each target."""
+  padding = [(dilation * (side // 2),) * 2 for side in kernel.shape[1:3]]
+  return jnp.stack(
+    [
+      jax.lax.conv_general_dilated(
+        x[min(target, len(x) - 1)],
+        taps,
+        strides,
+        padding,
+        rhs_dilation=(dilation, dilation),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+      )
+      for target, taps in enumerate(kernel)
+    ]
+  )
+
+
+def make_operands(x_shape, kernel_shape, *, leading=()):
+  """Returns x and kernel, float64."""
+  random = np.random.default_rng(0)
+  return [
+    jnp.asarray(random.normal(size=(*leading, *shape)))
+    for shape in (x_shape, kernel_shape)
+  ]
+
+
+def agree(a, b):
+  for one, other in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+    np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-10)
+
+
+def loss(function, x, kernel):
+  """A loss whose second derivatives are not zero."""
+  return jnp.sum(jnp.sin(function(x, kernel)))
+
+
+@hypothesis.given(problems())
+@hypothesis.settings(max_examples=40, deadline=None, derandomize=True)
+def test_value_and_gradients_are_those_of_xla(problem):
+  x_shape, kernel_shape, window = problem
+  results = []
+  with jax.enable_x64(True):
+    operands = make_operands(x_shape, kernel_shape)
+    for function in (lowering.dense_conv, reference):
+      function = functools.partial(function, **window)
+      gradient = jax.grad(functools.partial(loss, function), argnums=(0, 1))
+      results.append((function(*operands), gradient(*operands)))
+  agree(*results)
+
+
+WINDOWS = [
+  ((3, 3), dict(strides=(1, 1), dilation=1)),
+  ((1, 5), dict(strides=(1, 2), dilation=1)),
+  ((3, 3), dict(strides=(2, 2), dilation=2)),
+]
+
+
+@pytest.mark.parametrize("taps, window", WINDOWS)
+@pytest.mark.parametrize("sources", [1, 2])
+def test_second_derivatives(sources, taps, window, x64):
+  operands = make_operands((sources, 2, 6, 5, 3), (2, *taps, 3, 2))
+  tangents = [jnp.cos(operand) for operand in operands]
+  results = []
+  for function in (lowering.dense_conv, reference):
+    value = functools.partial(loss, functools.partial(function, **window))
+    gradient = jax.grad(value, argnums=(0, 1))
+    forward_over_reverse = jax.jvp(gradient, operands, tangents)[1]
+
+    def along(x, kernel, gradient=gradient):
+      return sum(
+        jnp.vdot(g, t)
+        for g, t in zip(gradient(x, kernel), tangents, strict=True)
+      )
+
+    reverse_over_reverse = jax.grad(along, argnums=(0, 1))(*operands)
+    agree(forward_over_reverse, reverse_over_reverse)
+    results.append(forward_over_reverse)
+  agree(*results)
+
+
+@pytest.mark.parametrize("taps, window", WINDOWS)
+@pytest.mark.parametrize("in_axes", [(0, 0), (0, None), (None, 0)])
+@pytest.mark.parametrize("sources", [1, 2])
+def test_vmap(sources, in_axes, taps, window, x64):
+  shapes = (sources, 2, 6, 5, 3), (2, *taps, 3, 2)
+  mapped = make_operands(*shapes, leading=(3,))
+  operands = [
+    operand if axis == 0 else operand[0]
+    for operand, axis in zip(mapped, in_axes, strict=True)
+  ]
+  results = []
+  for function in (lowering.dense_conv, reference):
+    value = functools.partial(loss, functools.partial(function, **window))
+    both = jax.value_and_grad(value, argnums=(0, 1))
+    results.append(jax.vmap(both, in_axes)(*operands))
+  agree(*results)
+
+
+def test_gradients_in_a_branch_have_the_layout_that_is_fast():
+  """Elsewhere XLA brings them into it; see `jnas.native.dense`."""
+  x, kernel = (
+    operand.astype(jnp.float32)
+    for operand in make_operands((1, 4, 8, 8, 3), (1, 3, 3, 3, 2))
+  )
+
+  def gradients(x, kernel):
+    conv = functools.partial(lowering.dense_conv, strides=(1, 1), dilation=1)
+    return jax.grad(functools.partial(loss, conv), argnums=(0, 1))(x, kernel)
+
+  def chosen(pick, x, kernel):
+    nothing = lambda x, kernel: (x, kernel)  # noqa: E731
+    return jax.lax.cond(pick, gradients, nothing, x, kernel)
+
+  program = jax.jit(chosen).lower(True, x, kernel).compile().as_text() or ""
+  convolutions = [line for line in program.splitlines() if "window=" in line]
+  assert len(convolutions) >= 3
+  assert all("b01f_01io->b01f" in line for line in convolutions)
+
+
+@pytest.mark.parametrize(
+  "x_shape, kernel_shape, strides, dilation, message",
+  [
+    ((2, 1, 4, 4, 1), (3, 3, 3, 1, 1), (1, 1), 1, "use 1 or 3"),
+    ((1, 1, 4, 4, 1), (1, 2, 3, 1, 1), (1, 1), 1, "kernel is 2x3"),
+    ((1, 1, 4, 4, 1), (1, 3, 3, 1, 1), (1, 0), 1, "stride"),
+    ((1, 1, 4, 4, 1), (1, 3, 3, 1, 1), (1, 1), 0, "dilation"),
+  ],
+)
+def test_bad_shapes(x_shape, kernel_shape, strides, dilation, message):
+  x, kernel = make_operands(x_shape, kernel_shape)
+  with pytest.raises(ValueError, match=message):
+    lowering.dense_conv(x, kernel, strides=strides, dilation=dilation)
