@@ -3,13 +3,14 @@
 Each is differentiable any number of times, forwards and backwards, and works
 under `jit`, `vmap`, `jax.checkpoint` and with the batch sharded over devices.
 Which code computes them is decided when a program is compiled: native kernels
-on CPU where they were built, shifted slices in XLA where not, and grouped
-convolution on other platforms.
+on CPU where they were built, XLA where not and on other platforms; there a
+depthwise convolution is a grouped one, without kernels a sum of shifted slices.
 """
 
 from collections.abc import Sequence
 
 import chex
+from jax import lax
 
 from jnas.native import (
   dense,
@@ -56,10 +57,7 @@ def depthwise_conv(
     raise ValueError(
       f"kernel has {targets} targets; use a multiple of the {x.shape[0]} inputs"
     )
-  if x.dtype != kernel.dtype:
-    raise ValueError(
-      f"kernel is {kernel.dtype}; use the type of the input, {x.dtype}"
-    )
+  _check_dtype(x, kernel)
   gate = (x,) if relu else ()
   return depthwise.convolve(x, kernel, *gate, stride=stride, dilation=dilation)
 
@@ -88,15 +86,36 @@ def dense_conv(
   if not all(side % 2 for side in taps):
     raise ValueError(f"kernel is {taps[0]}x{taps[1]}; use odd sides")
   chex.assert_equal(channels, x.shape[-1])
+  _check_dtype(x, kernel)
   if x.shape[0] not in (1, targets):
     raise ValueError(
       f"kernel has {targets} targets and there are {x.shape[0]} inputs; use 1 "
       f"or {targets}"
     )
+  vertical, horizontal = strides
   if tuple(taps) == (1, 1):
-    x = x[:, :, :: strides[0], :: strides[1]]
+    x = take_every(x, (vertical, horizontal))
     return pointwise_conv(x, kernel[:, 0, 0])
-  return dense.convolve(x, kernel, strides=strides, dilation=dilation)
+  return dense.convolve(
+    x, kernel, strides=(vertical, horizontal), dilation=dilation
+  )
+
+
+def take_every(x: Array, strides: tuple[int, int], *, start: int = 0) -> Array:
+  """Leaves pixels out, for a matrix product.
+
+  XLA for GPUs, up to 0.11.2 at least, may abort when it computes such a slice
+  of an elementwise function within the product; so it is kept out of it.
+
+  Args:
+    x: `[S, B, H, W, C]` images.
+    strides: vertical and horizontal distance of those that are taken.
+    start: the first row and column that are taken.
+  """
+  vertical, horizontal = strides
+  if (vertical, horizontal, start) == (1, 1, 0):
+    return x
+  return lax.optimization_barrier(x[:, :, start::vertical, start::horizontal])
 
 
 def max_pool(x: Array, *, stride: int) -> Array:
@@ -269,6 +288,13 @@ def describe() -> str:
   if status.is_loaded:
     return f"native CPU kernels ({status.reason})"
   return f"pure XLA ({status.reason})"
+
+
+def _check_dtype(x: Array, kernel: Array) -> None:
+  if x.dtype != kernel.dtype:
+    raise ValueError(
+      f"kernel is {kernel.dtype}; use the type of the input, {x.dtype}"
+    )
 
 
 def _check_window(*, stride: int, dilation: int) -> None:

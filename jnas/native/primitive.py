@@ -74,7 +74,7 @@ def make(
   """
   prim = jex_core.Primitive(name)
   prim.multiple_results = multiple_results
-  prim.def_abstract_eval(shapes)
+  prim.def_abstract_eval(functools.partial(_evaluate_shapes, name, shapes))
   prim.def_impl(functools.partial(_run_compiled, prim))
   batching.primitive_batchers[prim] = functools.partial(_fold_into_axis_0, prim)
   everywhere = mlir.lower_fun(accelerator or xla, multiple_results)
@@ -170,6 +170,16 @@ def axis_size(args: Sequence, axes: Sequence[int | None]) -> int:
 def zero_tangent(x: jax.Array) -> ad.Zero:
   """Returns the symbolic zero tangent of a value."""
   return ad.Zero(jax.typeof(x).to_tangent_aval())
+
+
+def _evaluate_shapes(name: str, shapes: Callable, *avals, **params):
+  # A sum over devices would be missing from gradients, without a word.
+  if any(getattr(aval, "vma", None) for aval in avals):
+    raise ValueError(
+      f"{name}: give the jax.shard_map around it check_vma=False, and sum "
+      "gradients over the devices yourself"
+    )
+  return shapes(*avals, **params)
 
 
 def _run_compiled(prim: jex_core.Primitive, *args, **params):

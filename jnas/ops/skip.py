@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jnas.native import lowering
 from jnas.ops import base
 from jnas.types import Array
 
@@ -47,8 +48,12 @@ class FactorizedReduce(nn.Module):
     # The second half looks at the pixels that the first one skips.
     x = jnp.concatenate(
       [
-        base.Pointwise(self.targets, half, name="conv_1")(x[:, :, ::2, ::2]),
-        base.Pointwise(self.targets, half, name="conv_2")(x[:, :, 1::2, 1::2]),
+        base.Pointwise(self.targets, half, name="conv_1")(
+          lowering.take_every(x, (2, 2))
+        ),
+        base.Pointwise(self.targets, half, name="conv_2")(
+          lowering.take_every(x, (2, 2), start=1)
+        ),
       ],
       axis=-1,
     )

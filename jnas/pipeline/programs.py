@@ -211,10 +211,7 @@ def compile_programs(
   compilers = [compile_weight, compile_eval]
   if search.moves_arch:
     compilers.append(compile_arch)
-  first = search
-  if search.recompiles:
-    assert belief.transit is not None
-    first = search._replace(structure=supernet.freeze(belief.transit))
+  first = with_structure(search, state)
   compiled = [compiler(first) for compiler in compilers]
   functions: list[Any] = compiled
   if search.recompiles:

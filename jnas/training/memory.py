@@ -20,6 +20,9 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
 _COMPILED = "/jax/core/compile/backend_compile_duration"
 _LONG = 0.3
 
+# Free blocks; those of a process that compiles nothing itself are fewer.
+_MANY_HOLES = 20_000
+
 # Bytes. malloc keeps smaller blocks apart by their size and need not search;
 # larger ones than a small hole are few, and fit for temporaries.
 _SMALLEST_HOLE, _SMALL_HOLE, _LARGEST_HOLE = 1 << 15, 1 << 22, 1 << 30
@@ -59,7 +62,8 @@ def _trim_after_compiling(
   """Gives back what is free once a large program has been compiled.
 
   What the compiler keeps lies scattered where temporaries had been: these
-  find no place large enough there any more, and would take another.
+  find no place large enough there any more, and would take another. Where it
+  leaves very many holes, these are filled.
   """
   if event == _COMPILED and duration_secs > _LONG:
     libc = ctypes.CDLL(None)
@@ -86,11 +90,15 @@ def _fill_holes(libc: ctypes.CDLL) -> None:
   """
   libc.malloc.restype = libc.sbrk.restype = ctypes.c_void_p
   libc.malloc.argtypes = [ctypes.c_size_t]
-  libc.free.argtypes = [ctypes.c_void_p]
+  libc.free.argtypes = libc.malloc_usable_size.argtypes = [ctypes.c_void_p]
+  libc.malloc_usable_size.restype = ctypes.c_size_t
   libc.sbrk.argtypes = [ctypes.c_ssize_t]
   libc.mallinfo2.restype = _MallocInfo
+  info = libc.mallinfo2()
+  if info.ordblks < _MANY_HOLES:
+    return
   # From here on nothing is in use yet: what begins below fills a hole.
-  top = libc.sbrk(0) - libc.mallinfo2().keepcost
+  top = libc.sbrk(0) - info.keepcost
 
   def take(size: int) -> int | None:
     block = libc.malloc(size)
@@ -99,13 +107,20 @@ def _fill_holes(libc: ctypes.CDLL) -> None:
     libc.free(block)
     return None
 
-  large, size = [], _LARGEST_HOLE
+  # Large holes are held meanwhile, with what is left over of each.
+  held, held_to = [], set()
+  size = min(info.fordblks - info.keepcost, _LARGEST_HOLE)
   while size >= _SMALLEST_HOLE:
     while (block := take(size)) is not None:
-      if size > _SMALL_HOLE:
-        large.append(block)
+      if size > _SMALL_HOLE or block in held_to:
+        held.append(block)
+        held_to.add(
+          block
+          + libc.malloc_usable_size(block)
+          + ctypes.sizeof(ctypes.c_void_p)
+        )
     size = size * 7 // 8  # about an eighth of a hole is left over
-  for block in large:
+  for block in held:
     libc.free(block)
   libc.malloc_trim(0)  # looking for large holes has moved the end of the heap
 

@@ -166,3 +166,29 @@ def test_bad_shapes(x_shape, kernel_shape, strides, dilation, message):
   x, kernel = make_operands(x_shape, kernel_shape)
   with pytest.raises(ValueError, match=message):
     lowering.dense_conv(x, kernel, strides=strides, dilation=dilation)
+
+
+@pytest.mark.parametrize("taps", [(1, 1), (3, 3)])
+def test_other_types_are_refused(taps):
+  x, kernel = make_operands((1, 1, 4, 4, 1), (1, *taps, 1, 1))
+  with pytest.raises(ValueError, match="use the type of the input, bfloat16"):
+    lowering.dense_conv(
+      x.astype(jnp.bfloat16), kernel, strides=(1, 1), dilation=1
+    )
+
+
+def test_a_shard_map_that_would_lose_a_sum_is_refused():
+  mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("data",))
+  spec = jax.sharding.PartitionSpec
+  x, kernel = make_operands((1, 2, 4, 4, 1), (1, 3, 3, 1, 1))
+  conv = functools.partial(lowering.dense_conv, strides=(1, 1), dilation=1)
+  split = functools.partial(
+    jax.shard_map,
+    conv,
+    mesh=mesh,
+    in_specs=(spec(None, "data"), spec()),
+    out_specs=spec(None, "data"),
+  )
+  with pytest.raises(ValueError, match="dense_conv: .* check_vma=False"):
+    split()(x, kernel)
+  agree(split(check_vma=False)(x, kernel), conv(x, kernel))
