@@ -174,7 +174,8 @@ def zero_tangent(x: jax.Array) -> ad.Zero:
 
 def _evaluate_shapes(name: str, shapes: Callable, *avals, **params):
   # A sum over devices would be missing from gradients, without a word.
-  if any(getattr(aval, "vma", None) for aval in avals):
+  types = [getattr(aval, "manual_axis_type", None) for aval in avals]
+  if any(getattr(type_, "varying", None) for type_ in types):
     raise ValueError(
       f"{name}: give the jax.shard_map around it check_vma=False, and sum "
       "gradients over the devices yourself"
