@@ -16,9 +16,9 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
 
 
 # Recorded by JAX after a program was compiled or read from the cache; a
-# program that takes longer, in seconds, is a large one.
+# program that takes longer, in seconds, is a large one, or a very large one.
 _COMPILED = "/jax/core/compile/backend_compile_duration"
-_LONG = 0.3
+_LONG, _VERY_LONG = 0.3, 5.0
 
 # Free blocks; those of a process that compiles nothing itself are fewer.
 _MANY_HOLES = 20_000
@@ -62,13 +62,13 @@ def _trim_after_compiling(
   """Gives back what is free once a large program has been compiled.
 
   What the compiler keeps lies scattered where temporaries had been: these
-  find no place large enough there any more, and would take another. Where it
-  leaves very many holes, these are filled.
+  find no place large enough there any more, and would take another. Where a
+  very large program leaves many holes, these are filled.
   """
   if event == _COMPILED and duration_secs > _LONG:
     libc = ctypes.CDLL(None)
     libc.malloc_trim(0)
-    if hasattr(libc, "mallinfo2"):
+    if duration_secs > _VERY_LONG and hasattr(libc, "mallinfo2"):
       _fill_holes(libc)
 
 

@@ -140,8 +140,8 @@ def test_what_a_compiler_leaves_is_filled_and_large_blocks_stay_free():
     for hole in holes:
       libc.free(hole)
     print(libc.mallinfo2().fordblks)
-    memory._trim_after_compiling(memory._COMPILED, 1.0)
-    memory._trim_after_compiling(memory._COMPILED, 1.0)
+    memory._trim_after_compiling(memory._COMPILED, 10.0)
+    memory._trim_after_compiling(memory._COMPILED, 10.0)
     print(libc.mallinfo2().fordblks, libc.malloc(64_000_000) == holes[-1])
   """
   done = subprocess.run(
