@@ -90,8 +90,8 @@ class FactorizedReduce(nn.Module):
     half = self.features // 2
     x = jnp.concatenate(
       [
-        conv(half, (1, 1), name="conv_1")(x[:, ::2, ::2]),
-        conv(half, (1, 1), name="conv_2")(x[:, 1::2, 1::2]),
+        conv(half, (1, 1), (2, 2), name="conv_1")(x),
+        conv(half, (1, 1), (2, 2), name="conv_2")(x[:, 1:, 1:]),
       ],
       axis=-1,
     )

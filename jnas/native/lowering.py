@@ -49,15 +49,11 @@ def depthwise_conv(
   targets, *taps, channels = kernel.shape
   if taps[0] != taps[1] or taps[0] % 2 == 0:
     raise ValueError(f"kernel is {taps[0]}x{taps[1]}; use a square of odd size")
-  if channels != x.shape[-1]:
-    raise ValueError(
-      f"kernel has {channels} channels; the input has {x.shape[-1]}"
-    )
+  _check_kernel(x, kernel, channels=channels)
   if not x.shape[0] or targets % x.shape[0]:
     raise ValueError(
       f"kernel has {targets} targets; use a multiple of the {x.shape[0]} inputs"
     )
-  _check_dtype(x, kernel)
   gate = (x,) if relu else ()
   return depthwise.convolve(x, kernel, *gate, stride=stride, dilation=dilation)
 
@@ -78,6 +74,9 @@ def dense_conv(
 
   Returns:
     `[T, B, ceil(H / strides[0]), ceil(W / strides[1]), D]`.
+
+  Raises:
+    ValueError: shapes, types or settings that do not fit.
   """
   chex.assert_rank([x, kernel], [5, 5])
   chex.assert_type([x, kernel], float)
@@ -85,8 +84,7 @@ def dense_conv(
   targets, *taps, channels, _ = kernel.shape
   if not all(side % 2 for side in taps):
     raise ValueError(f"kernel is {taps[0]}x{taps[1]}; use odd sides")
-  chex.assert_equal(channels, x.shape[-1])
-  _check_dtype(x, kernel)
+  _check_kernel(x, kernel, channels=channels)
   if x.shape[0] not in (1, targets):
     raise ValueError(
       f"kernel has {targets} targets and there are {x.shape[0]} inputs; use 1 "
@@ -111,6 +109,9 @@ def take_every(x: Array, strides: tuple[int, int], *, start: int = 0) -> Array:
     x: `[S, B, H, W, C]` images.
     strides: vertical and horizontal distance of those that are taken.
     start: the first row and column that are taken.
+
+  Returns:
+    `[S, B, H', W', C]`.
   """
   vertical, horizontal = strides
   if (vertical, horizontal, start) == (1, 1, 0):
@@ -290,7 +291,12 @@ def describe() -> str:
   return f"pure XLA ({status.reason})"
 
 
-def _check_dtype(x: Array, kernel: Array) -> None:
+def _check_kernel(x: Array, kernel: Array, *, channels: int) -> None:
+  """Raises ValueError for other channels or another type than x has."""
+  if channels != x.shape[-1]:
+    raise ValueError(
+      f"kernel has {channels} channels; the input has {x.shape[-1]}"
+    )
   if x.dtype != kernel.dtype:
     raise ValueError(
       f"kernel is {kernel.dtype}; use the type of the input, {x.dtype}"

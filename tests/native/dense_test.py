@@ -143,9 +143,11 @@ def test_gradients_in_a_branch_have_the_layout_that_is_fast():
     conv = functools.partial(lowering.dense_conv, strides=(1, 1), dilation=1)
     return jax.grad(functools.partial(loss, conv), argnums=(0, 1))(x, kernel)
 
+  def unchanged(x, kernel):
+    return x, kernel
+
   def chosen(pick, x, kernel):
-    nothing = lambda x, kernel: (x, kernel)  # noqa: E731
-    return jax.lax.cond(pick, gradients, nothing, x, kernel)
+    return jax.lax.cond(pick, gradients, unchanged, x, kernel)
 
   program = jax.jit(chosen).lower(True, x, kernel).compile().as_text() or ""
   convolutions = [line for line in program.splitlines() if "window=" in line]
@@ -158,6 +160,7 @@ def test_gradients_in_a_branch_have_the_layout_that_is_fast():
   [
     ((2, 1, 4, 4, 1), (3, 3, 3, 1, 1), (1, 1), 1, "use 1 or 3"),
     ((1, 1, 4, 4, 1), (1, 2, 3, 1, 1), (1, 1), 1, "kernel is 2x3"),
+    ((1, 1, 4, 4, 3), (1, 3, 3, 2, 1), (1, 1), 1, "has 2 channels"),
     ((1, 1, 4, 4, 1), (1, 3, 3, 1, 1), (1, 0), 1, "stride"),
     ((1, 1, 4, 4, 1), (1, 3, 3, 1, 1), (1, 1), 0, "dilation"),
   ],
