@@ -3,7 +3,6 @@
 import json
 import pathlib
 
-from jnas import config as configs
 from jnas import options as options_lib
 from jnas.commands import start
 
@@ -142,37 +141,31 @@ def list_command(arguments: list[str]) -> None:
   parser.add_argument("what", choices=_LISTS)
   options_lib.add_json(parser)
   options = parser.parse_args(arguments)
-  names = _names(options.what)
-  print(json.dumps(names) if options.json else "\n".join(names))
+  if options.what in ("combinations", "devices"):
+    lines = _combinations() if options.what == "combinations" else _devices()
+    print(json.dumps(lines) if options.json else "\n".join(lines))
+    return
+  from jnas.pipeline import listing
+
+  described = listing.describe(options.what)
+  if options.json:
+    print(json.dumps(described))
+    return
+  width = max(map(len, described))
+  for name, line in described.items():
+    print(f"{name:{width}s}  {line}")
 
 
-def _names(what: str) -> list[str]:
-  if what == "configs":
-    return list(configs.shipped())
-  if what == "combinations":
-    from jnas.pipeline import compatibility
+def _combinations() -> list[str]:
+  from jnas.pipeline import compatibility
 
-    return compatibility.table().splitlines()
-  if what == "cells":
-    from jnas import genotype
+  return compatibility.table().splitlines()
 
-    return list(genotype.published())
-  if what == "devices":
-    import jax
 
-    from jnas.native import lowering
+def _devices() -> list[str]:
+  import jax
 
-    devices = [f"{device} ({device.device_kind})" for device in jax.devices()]
-    return [*devices, f"CPU operations: {lowering.describe()}"]
-  from jnas import data, methods, ops, selection, spaces
-  from jnas.data import segmentation
+  from jnas.native import lowering
 
-  tables = {
-    "methods": methods.METHODS,
-    "spaces": spaces.SPACES,
-    "ops": ops.OPS,
-    "selectors": selection.SELECTORS,
-    "datasets": data.DATASETS,
-    "masks": segmentation.MASKED,
-  }
-  return list(tables[what])
+  devices = [f"{device} ({device.device_kind})" for device in jax.devices()]
+  return [*devices, f"CPU operations: {lowering.describe()}"]

@@ -50,6 +50,7 @@ def search_command(arguments: list[str]) -> None:
       if len(runs) > 1:
         display.say(f"seed {seeded.seed}, in {workdir}")
       _print_genotype(search.run(seeded, workdir).genotype)
+      display.say(_where("genotype.json, the searched supernet", workdir))
 
 
 def select_command(arguments: list[str]) -> None:
@@ -63,6 +64,7 @@ def select_command(arguments: list[str]) -> None:
   with start.stoppable(stage.Stopped, display):
     result = select.run(config, workdir)
     _print_genotype(result.genotype)
+    display.say(_where("genotype.json, that of the selection", workdir))
 
 
 def evaluate_command(arguments: list[str]) -> None:
@@ -81,6 +83,7 @@ def evaluate_command(arguments: list[str]) -> None:
   with start.stoppable(stage.Stopped, display):
     result = evaluate.run(config, workdir, genotype=given)
     _print_results(result)
+    display.say(_where("the trained networks", workdir))
 
 
 def transfer_command(arguments: list[str]) -> None:
@@ -143,6 +146,10 @@ def _per_seed(options: Any, config: Any, arguments: list[str]) -> list[Any]:
     (seeded, start.workdir(workdir, seeded))
     for seeded, workdir in options_lib.per_seed(options, config, arguments)
   ]
+
+
+def _where(what: str, workdir: Any) -> str:
+  return f"in {workdir}: {what}; the page of all: jnas report {workdir}"
 
 
 def _print_genotype(genotype: Any) -> None:

@@ -3,11 +3,16 @@
 import argparse
 import json
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 from jnas import options as options_lib
-from jnas.pipeline import folder
+from jnas.pipeline import display, folder
 from jnas.report import comparison, page
 from jnas.training import checkpoint
+
+# Of a comparison, what its page shows, beside the page.
+_NUMBERS = "comparison.json"
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -49,10 +54,30 @@ def run(options: argparse.Namespace) -> None:
     folder.read_config(paths[0])
     written = page.write(paths[0])
   else:
+    found = comparison.to_dict(paths)
     out = pathlib.Path(options.out or paths[0].parent / "comparison")
     checkpoint.check_writable(out)
+    _say_what_goes(out / _NUMBERS, found)
     written = comparison.write(paths, out)
+    folder.write_json(out / _NUMBERS, found)
   if options.json:
     print(json.dumps({"page": str(written), **comparison.to_dict(paths)}))
   else:
     print(written)
+
+
+def _say_what_goes(path: pathlib.Path, found: Mapping[str, Any]) -> None:
+  """Says so where the comparison of other runs is about to be replaced."""
+  try:
+    before = _run_paths(json.loads(path.read_text(encoding="utf-8")))
+  except (OSError, ValueError, KeyError, TypeError):
+    return  # none was there, or nothing that can be read
+  if before != _run_paths(found):
+    display.say(
+      f"{path.parent}: this replaces the comparison of "
+      f"{', '.join(sorted(before))}; --out DIR keeps both"
+    )
+
+
+def _run_paths(found: Mapping[str, Any]) -> set[str]:
+  return {run["path"] for run in found["runs"]}

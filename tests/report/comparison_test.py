@@ -427,6 +427,23 @@ def run_cli(*arguments: str) -> int:
   return done.value.code
 
 
+def test_a_comparison_that_replaces_another_says_so(
+  make_compared, tmp_path, capsys
+):
+  paths = [str(make_compared(name, 0, accuracy=0.9)) for name in "abc"]
+  out = str(tmp_path / "compared")
+  for chosen, said in (
+    (paths[:2], ""),
+    (paths[1::-1], ""),  # the same runs again
+    (paths[1:], f"replaces the comparison of {paths[0]}, {paths[1]}; --out"),
+  ):
+    assert run_cli(*chosen, "--out", out) == 0
+    error = " ".join(capsys.readouterr().err.split())
+    assert said in error if said else not error
+  numbers = json.loads((tmp_path / "compared" / "comparison.json").read_text())
+  assert {run["path"] for run in numbers["runs"]} == {*paths[1:]}
+
+
 def test_json_is_one_object_and_says_what_the_page_says(
   make_compared, tmp_path, capsys
 ):
