@@ -13,7 +13,7 @@ import pytest
 
 from jnas import config, data, genotype
 from jnas.ops import Settings, Shape
-from jnas.pipeline import compatibility, problem, search
+from jnas.pipeline import compatibility, networks, search
 from jnas.training import metrics
 from tests.papers import estimators_example_test
 
@@ -100,7 +100,7 @@ def test_the_method_searches_the_space(my_lab, compile_cache):
   method = config.MethodConfig("my_lab.methods:GATES", {"sharpness": 3.0})
   workdir = my_lab.parent / "run"
   found = search.run(dataclasses.replace(small, method=method), workdir)
-  problem.check_genotype(found.genotype)
+  networks.check_genotype(found.genotype)
   (epoch,) = [
     record
     for record in metrics.MetricsFile(workdir / "search/metrics.jsonl").read()
@@ -116,7 +116,7 @@ def test_space_and_library_call_search(my_lab, monkeypatch, compile_cache):
   monkeypatch.setattr(config, "load", lambda name: small)
   namespace = runpy.run_path(str(my_lab / "search.py"))
   found = namespace["found"].genotype
-  problem.check_genotype(found)
+  networks.check_genotype(found)
   assert found == genotype.load(my_lab.parent / "runs/mine/genotype.json")
   assert len(found.normal.nodes) == 3
   names = {op for node in found.normal.nodes for op, _ in node}

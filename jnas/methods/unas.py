@@ -4,21 +4,18 @@ Source: UNAS (arXiv:1912.07651), Secs. 3 and 4; SPEC 3.9.
 """
 
 import dataclasses
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jnas.functional import (
   categorical,
   control_variate,
-  estimators,
   factorized,
-  objectives,
   surrogate,
 )
-from jnas.methods import base, unas_latency
+from jnas.methods import base, unas_choices, unas_images, unas_latency
 from jnas.spaces import Space
 from jnas.types import ArchParams, Array, CellWeights, PRNGKey, PyTree
 
@@ -158,10 +155,7 @@ def init(settings: Settings, key: PRNGKey, space: Space) -> ArchParams:
 def init_memory(settings: Settings, space: Space) -> PyTree:
   """What REINFORCE and the latency loss remember."""
   del space
-  memory: dict[str, Array] = {}
-  if settings.estimator == "reinforce":
-    memory["baseline"] = jnp.zeros(())
-    memory["has_baseline"] = jnp.zeros((), bool)
+  memory = unas_images.init_memory(settings)
   if settings.latency_table:
     memory |= unas_latency.init_memory()
   return memory
@@ -187,18 +181,21 @@ def mix(
   Returns:
     `[E, K]`, or `[B, E, K]` where each image has its own.
   """
-  phi, mask = _phi(settings, arch), _mask(settings, context.space)
+  choices = unas_choices.make(settings, arch, context.space)
   noise = control_variate.draw_noise(
-    key, phi, coupled=settings.coupled, num_samples=_samples(settings, context)
+    key,
+    choices.phi,
+    coupled=settings.coupled,
+    num_samples=unas_images.num_samples(settings, context),
   )
-  sample = categorical.draw(phi, noise.gumbel, mask=mask)
+  sample = categorical.draw(choices.phi, noise.gumbel, mask=choices.mask)
   if settings.weight_sample == "relaxed":
     chosen = categorical.relax(
-      sample.perturbed, temperature=settings.temperature, mask=mask
+      sample.perturbed, temperature=settings.temperature, mask=choices.mask
     )
   else:
     chosen = sample.one_hot
-  return jax.lax.stop_gradient(_weights(settings, chosen))
+  return jax.lax.stop_gradient(choices.weights(chosen))
 
 
 def arch_objective(
@@ -222,14 +219,12 @@ def arch_objective(
   Returns:
     `[]` the surrogate, and what is remembered.
   """
-  value, memory = _loss_objective(settings, arch, key, context, losses)
+  choices = unas_choices.make(settings, arch, context.space)
+  value, memory = unas_images.loss(settings, key, choices, context, losses)
   if not settings.latency_table:
     return value, memory
   latency, memory = unas_latency.loss(
-    settings,
-    key,
-    _choices(settings, arch, context.space),
-    context._replace(memory=memory),
+    settings, key, choices, context._replace(memory=memory)
   )
   return value + latency, memory
 
@@ -238,44 +233,7 @@ def latency_sample(
   settings: Settings, arch: ArchParams, key: PRNGKey, space: Space
 ) -> CellWeights:
   """The architecture whose latency `arch_objective` wants with this key."""
-  return unas_latency.sample(key, _choices(settings, arch, space))
-
-
-def _loss_objective(
-  settings: Settings,
-  arch: ArchParams,
-  key: PRNGKey,
-  context: base.Context,
-  losses: base.Losses,
-) -> tuple[Array, PyTree]:
-  """The part of `arch_objective` that is differentiable in the weights."""
-
-  def loss_fn(selectors: Any) -> Array:
-    weights = _weights(settings, selectors)
-    return _loss(settings, weights, losses) + _penalty(settings, selectors)
-
-  common = {
-    "num_samples": _samples(settings, context),
-    "mask": _mask(settings, context.space),
-  }
-  phi = _phi(settings, arch)
-  if settings.estimator == "rebar":
-    return estimators.rebar_surrogate(
-      phi,
-      key,
-      loss_fn,
-      temperature=settings.temperature,
-      coupled=settings.coupled,
-      **common,
-    )[0], context.memory
-  if settings.estimator == "reinforce":
-    return _reinforce(settings, phi, key, loss_fn, context, common)
-  pathwise = {
-    "gumbel_softmax": estimators.gs_surrogate,
-    "straight_through": estimators.straight_through_surrogate,
-  }[settings.estimator]
-  value, _ = pathwise(phi, key, loss_fn, settings.temperature, **common)
-  return value, context.memory
+  return unas_latency.sample(key, unas_choices.make(settings, arch, space))
 
 
 def probs(
@@ -285,8 +243,8 @@ def probs(
 
   Source: UNAS, Sec. 4.1.
   """
-  expected = jax.tree.map(_masked_softmax, arch, _mask(settings, context.space))
-  return _weights(settings, expected)
+  choices = unas_choices.make(settings, arch, context.space)
+  return choices.weights(unas_choices.expected(arch, choices.mask))
 
 
 def decide(
@@ -296,8 +254,8 @@ def decide(
 
   Source: UNAS, Sec. 4: the configuration of highest probability.
   """
-  chosen = jax.tree.map(_strongest, arch, _mask(settings, context.space))
-  return _weights(settings, chosen)
+  choices = unas_choices.make(settings, arch, context.space)
+  return choices.weights(unas_choices.strongest(arch, choices.mask))
 
 
 def transit(
@@ -318,15 +276,14 @@ def report(
   With a latency loss also the latency that is predicted for that cell. The
   probability is that of its likeliest choices, the mean over the factors.
   """
+  mask = unas_choices.make(settings, arch, context.space).mask
   largest = [
     jnp.mean(jnp.max(leaf, axis=-1))
-    for leaf in jax.tree.leaves(
-      jax.tree.map(_masked_softmax, arch, _mask(settings, context.space))
-    )
+    for leaf in jax.tree.leaves(unas_choices.expected(arch, mask))
   ]
   found = {"largest_probability": jnp.mean(jnp.stack(largest))}
   if settings.cell == "factorized":
-    chosen = jax.tree.map(_strongest, arch, _mask(settings, context.space))
+    chosen = unas_choices.strongest(arch, mask)
     found["duplicates"] = sum(
       (factorized.duplicates(cell) for cell in chosen.values()), jnp.zeros(())
     )
@@ -335,117 +292,6 @@ def report(
       context.latency.surrogate, decide(settings, arch, context)
     )
   return found
-
-
-def _reinforce(
-  settings: Settings,
-  phi: PyTree,
-  key: PRNGKey,
-  loss_fn: Any,
-  context: base.Context,
-  common: dict[str, Any],
-) -> tuple[Array, PyTree]:
-  """The score-function estimate against the average of past losses."""
-  memory = context.memory
-  value, aux = estimators.reinforce_surrogate(
-    phi, key, loss_fn, memory["baseline"], **common
-  )
-  drawn = jnp.asarray(aux.loss_one_hot)
-  moved = estimators.update_baseline(
-    memory["baseline"], drawn, decay=settings.baseline_decay
-  )
-  # The average begins with the first loss, not with 0.
-  first = jax.lax.stop_gradient(jnp.mean(drawn))
-  return value, {
-    **memory,
-    "baseline": jnp.where(memory["has_baseline"], moved, first),
-    "has_baseline": jnp.ones((), bool),
-  }
-
-
-def _loss(
-  settings: Settings, weights: CellWeights, losses: base.Losses
-) -> Array:
-  """Loss of the network, `[]` or `[B]` where each image has its own."""
-  if settings.objective == "gap":
-    return objectives.generalization_gap_loss(
-      losses.train(weights),
-      losses.valid(weights),
-      gap_weight=settings.gap_weight,
-      gap=settings.gap,
-      absolute=settings.absolute_gap,
-    )
-  of = losses.valid if settings.objective == "valid" else losses.train
-  values = of(weights)
-  return values if settings.per_example else jnp.mean(values)
-
-
-def _penalty(settings: Settings, selectors: Any) -> Array:
-  """The weight times the duplicates of all cell types, `[]` or `[B]`.
-
-  With a joint loss of the whole batch it is the batch's mean.
-  """
-  if settings.cell == "edges" or not settings.duplicate_weight:
-    return jnp.zeros(())
-  total = settings.duplicate_weight * sum(
-    factorized.duplicates(cell) for cell in selectors.values()
-  )
-  is_joint = settings.objective == "gap" and settings.gap == "batch"
-  return jnp.mean(total) if is_joint else jnp.asarray(total)
-
-
-def _weights(settings: Settings, selectors: Any) -> CellWeights:
-  if settings.cell == "edges":
-    return selectors
-  return {
-    cell_type: factorized.cell_weights(cell)
-    for cell_type, cell in selectors.items()
-  }
-
-
-def _phi(settings: Settings, arch: ArchParams) -> PyTree:
-  """The logits that are drawn from."""
-  if not settings.softening:
-    return arch
-  return jax.tree.map(
-    lambda leaf: categorical.soften(leaf, floor=settings.softening), arch
-  )
-
-
-def _mask(settings: Settings, space: Space) -> PyTree:
-  """Booleans like the logits, False where an edge has no such operation."""
-  if settings.cell == "edges":
-    return {name: jnp.asarray(space.mask(name)) for name in space.cell_types}
-  shapes = factorized.uniform_logits(
-    num_inputs=space.num_inputs,
-    num_nodes=space.num_nodes,
-    num_ops=space.num_ops,
-  )
-  mask = jax.tree.map(lambda leaf: np.ones(leaf.shape, bool), shapes)
-  return {name: mask for name in space.cell_types}
-
-
-def _choices(
-  settings: Settings, arch: ArchParams, space: Space
-) -> unas_latency.Choices:
-  return unas_latency.Choices(
-    phi=_phi(settings, arch),
-    mask=_mask(settings, space),
-    weights=lambda selectors: _weights(settings, selectors),
-  )
-
-
-def _samples(settings: Settings, context: base.Context) -> int | None:
-  return context.batch_size if settings.per_example else None
-
-
-def _masked_softmax(logits: Array, mask: Array) -> Array:
-  return jax.nn.softmax(jnp.where(mask, logits, -jnp.inf), axis=-1)
-
-
-def _strongest(logits: Array, mask: Array) -> Array:
-  index = jnp.argmax(jnp.where(mask, logits, -jnp.inf), axis=-1)
-  return jax.nn.one_hot(index, logits.shape[-1], dtype=logits.dtype)
 
 
 def _is_joint(settings: Settings) -> bool:

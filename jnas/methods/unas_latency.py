@@ -4,7 +4,7 @@ Source: UNAS, Sec. 3.1, Eq. (5), and Appendix E.1; SPEC 3.9, "surrogate g".
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,21 +17,8 @@ from jnas.functional import (
   surrogate,
 )
 from jnas.methods import base
+from jnas.methods.unas_choices import Choices
 from jnas.types import Array, CellWeights, PRNGKey, PyTree
-
-
-class Choices(NamedTuple):
-  """The distribution of architectures.
-
-  Attributes:
-    phi: logits that are drawn from.
-    mask: booleans like them.
-    weights: maps selectors, one-hot or relaxed, to mixing weights.
-  """
-
-  phi: PyTree
-  mask: PyTree
-  weights: Callable[[Any], CellWeights]
 
 
 def init_memory() -> PyTree:

@@ -16,7 +16,7 @@ import numpy as np
 from jnas import config as configs
 from jnas.data.base import Dataset, Split
 from jnas.native import lowering
-from jnas.pipeline import display, problem, programs, stage
+from jnas.pipeline import display, networks, problem, programs, stage
 from jnas.pipeline import training as training_stage
 from jnas.selection import random as random_selection
 from jnas.training import keys, memory, sharding, steps, train_steps
@@ -47,7 +47,7 @@ def search_workload(config: configs.Config) -> Workload:
     ValueError: for bad input.
   """
   found = problem.prepare(config)
-  problem.search_net(found)
+  networks.search_net(found)
   problem.check_devices(config)
   batch_size = config.search.batch_size
   dataset = random_dataset(found, batch_size)
@@ -76,14 +76,14 @@ def evaluate_workload(config: configs.Config) -> Workload:
     ValueError: for bad input.
   """
   found = problem.prepare(config)
-  problem.check_evaluate(found)
+  networks.check_evaluate(found)
   problem.check_devices(config)
   batch_size = config.evaluate.batch_size
   dataset = random_dataset(found, batch_size)
   base_key = keys.base(config.seed, Stage.EVALUATE)
   genotype = random_selection.sample(base_key, found.space)
   training = training_stage.make(
-    found, dataset, problem.derived_net(found, genotype)
+    found, dataset, networks.derived_net(found, genotype)
   )
   state = training_stage.init_state(training, base_key, found.info.image_shape)
   state = training_stage.with_average(found.config.evaluate, state)

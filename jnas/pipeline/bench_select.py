@@ -16,7 +16,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from jnas import config as configs
-from jnas.pipeline import bench, problem, programs, scoring, select, stage
+from jnas.pipeline import (
+  bench,
+  networks,
+  problem,
+  programs,
+  scoring,
+  select,
+  stage,
+)
 from jnas.selection import perturbation
 from jnas.spaces import Space
 from jnas.training import keys, memory, sharding, steps, trials
@@ -52,7 +60,7 @@ def run(config: configs.Config, *, repeats: int) -> dict[str, Any]:
     )
   found = problem.prepare(config)
   select.check(found)
-  problem.search_net(found)
+  networks.search_net(found)
   problem.check_devices(config)
   num_images = _NUM_BATCHES * max(
     config.selection.batch_size, config.search.batch_size

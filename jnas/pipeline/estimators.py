@@ -19,7 +19,7 @@ import numpy as np
 from jnas import config as configs
 from jnas import methods
 from jnas.methods import unas
-from jnas.pipeline import display, problem, programs, search, stage
+from jnas.pipeline import display, networks, problem, programs, search, stage
 from jnas.training import batches, checkpoint, keys, steps
 from jnas.training.keys import Purpose, Stage
 from jnas.training.state import SearchState
@@ -70,7 +70,7 @@ def run(
       f"method.name is {config.method.name!r}; the estimators are compared in "
       "'unas'"
     )
-  problem.search_net(found)
+  networks.search_net(found)
   problem.check_devices(config)
   checkpoint.check_writable(pathlib.Path(out))
   rows = measure(

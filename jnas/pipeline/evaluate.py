@@ -11,7 +11,14 @@ from typing import Any
 from jnas import config as configs
 from jnas.data.base import Dataset
 from jnas.genotype import Genotype
-from jnas.pipeline import folder, problem, programs, supernets, training
+from jnas.pipeline import (
+  folder,
+  networks,
+  problem,
+  programs,
+  supernets,
+  training,
+)
 from jnas.selection import random as random_selection
 from jnas.training import keys, preemption, processes
 from jnas.training.keys import Purpose, Stage
@@ -55,8 +62,8 @@ def run(
   run_folder = folder.open_run(config, workdir)
   genotype = choose(run_folder, genotype)
   found = problem.prepare(config)
-  problem.check_evaluate(found)
-  problem.derived_net(found, genotype)
+  networks.check_evaluate(found)
+  networks.derived_net(found, genotype)
   problem.check_devices(config)
   if config.evaluate.inherit:
     supernets.check(run_folder)
@@ -164,7 +171,7 @@ def _inherit(
   supernet = supernets.final(found, dataset, run_folder)
   child: Any = found.family.derived(
     genotype,
-    problem.search_plan(found),
+    networks.search_plan(found),
     False,
     found.family.child_settings(found.space),
   )

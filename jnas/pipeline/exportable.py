@@ -17,6 +17,7 @@ from jnas.genotype import Genotype
 from jnas.pipeline import (
   epochs,
   folder,
+  networks,
   problem,
   segment,
   segmenting,
@@ -151,8 +152,8 @@ def load(
     net=made.net,
     variables=restored.state.variables,
     genotype=network.genotype,
-    plan=problem.evaluate_plan(made.found),
-    settings=problem.derived_settings(made.found),
+    plan=networks.evaluate_plan(made.found),
+    settings=networks.derived_settings(made.found),
     facts=source.Facts(
       title=f"{config.name}, seed {config.seed}: {name} network",
       image_shape=(height, width, channels),
@@ -169,7 +170,7 @@ def _make_classifier(run_folder: folder.RunFolder, genotype: Genotype) -> _Made:
   config = run_folder.config
   found = problem.prepare(config)
   dataset = problem.load_data(found)
-  net = problem.derived_net(found, genotype)
+  net = networks.derived_net(found, genotype)
   steps = training.make(found, dataset, net)
 
   def init() -> TrainState:

@@ -7,7 +7,7 @@ import pathlib
 
 from jnas import genotype as genotypes
 from jnas.nets import count, macro, mbconv_count, mbconv_plan, nasbench201
-from jnas.pipeline import problem
+from jnas.pipeline import networks
 from jnas.report import cells
 from jnas.training import checkpoint
 
@@ -79,7 +79,7 @@ def _draw(
 
 
 def _count(genotype: genotypes.Genotype, options: argparse.Namespace) -> None:
-  problem.check_genotype(genotype)
+  networks.check_genotype(genotype)
   if options.classes < 1:
     raise ValueError(f"--classes is {options.classes}; it must be at least 1")
   if mbconv_plan.is_chain(genotype):

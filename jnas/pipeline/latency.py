@@ -17,7 +17,7 @@ from jnas.data import placing
 from jnas.functional import surrogate
 from jnas.latency import Table, Timing
 from jnas.nets import families
-from jnas.pipeline import display, problem
+from jnas.pipeline import display, networks, problem
 from jnas.selection import magnitude
 from jnas.selection import random as random_selection
 from jnas.training import keys, steps
@@ -136,8 +136,8 @@ class Program:
     every_edge = timing is not None and timing.every_edge(found.settings)
     indexed = family.indexed(
       found.space,
-      problem.evaluate_plan(found),
-      problem.derived_settings(found),
+      networks.evaluate_plan(found),
+      networks.derived_settings(found),
       every_edge or found.space.every_edge,
     )
     device = jax.local_devices()[0]

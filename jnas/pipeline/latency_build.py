@@ -26,7 +26,7 @@ from jnas.functional import surrogate
 from jnas.genotype import Genotype
 from jnas.latency import Table, Timing
 from jnas.nets import timed
-from jnas.pipeline import display, latency, problem
+from jnas.pipeline import display, latency, networks, problem
 from jnas.pipeline.latency import HostWeights
 from jnas.selection import connections
 from jnas.spaces import SPACES, Space
@@ -77,12 +77,12 @@ def build(
   """
   _check_effort(effort)
   found = problem.prepare(config)
-  problem.check_evaluate(found)
+  networks.check_evaluate(found)
   family = latency.timed_family(found)
   path = pathlib.Path(out)
   checkpoint.check_writable(path.parent)
-  plan = problem.evaluate_plan(found)
-  settings = problem.derived_settings(found)
+  plan = networks.evaluate_plan(found)
+  settings = networks.derived_settings(found)
   height, width, _ = found.info.image_shape
   assert family.timed_layers is not None
   layers = _time_layers(
@@ -161,7 +161,7 @@ def measure(
   """
   _check_effort(effort)
   found = problem.prepare(config)
-  problem.check_evaluate(found)
+  networks.check_evaluate(found)
   return _time_derived(found, genotype, effort)
 
 
@@ -271,7 +271,7 @@ def _time_derived(
   found: problem.Problem, genotype: Genotype, effort: Effort
 ) -> Timing:
   """The network of a genotype, compiled for itself."""
-  net = problem.derived_net(found, genotype)
+  net = networks.derived_net(found, genotype)
   images = jnp.zeros((effort.batch_size, *found.info.image_shape))
   variables = timed.fill(net, images, train=False)
   with display.waiting("compiling a network for itself"):

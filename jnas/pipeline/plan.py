@@ -12,7 +12,7 @@ import jax
 
 from jnas import config as configs
 from jnas.nets import count
-from jnas.pipeline import bench, loading, problem, programs, stage
+from jnas.pipeline import bench, loading, networks, problem, programs, stage
 from jnas.pipeline import training as training_stage
 from jnas.selection import random as random_selection
 from jnas.training import keys, sharding, train_steps
@@ -43,15 +43,15 @@ def run(config: configs.Config, *, rungs: bool = False) -> dict[str, Any]:
     ValueError: for bad input.
   """
   found = problem.prepare(config)
-  problem.search_net(found)
-  problem.check_evaluate(found)
+  networks.search_net(found)
+  networks.check_evaluate(found)
   problem.check_devices(config)
   others = [
     (name, problem.prepare(rung))
     for name, rung in (_rungs(config) if rungs else ())
   ]
   for _, other in others:
-    problem.search_net(other)
+    networks.search_net(other)
   planned = [
     {"supernet": name, **_plan_search(other)} for name, other in others
   ]
@@ -131,10 +131,10 @@ def _plan_search(found: problem.Problem) -> dict[str, Any]:
     "params": params,
     "madds": found.family.count_supernet(
       found.space,
-      problem.search_plan(found),
+      networks.search_plan(found),
       height,
       channels,
-      problem.options(found),
+      networks.options(found),
     ).madds,
     "steps": num_steps,
     "peak_bytes": peak_bytes,
@@ -151,7 +151,7 @@ def _plan_evaluate(found: problem.Problem) -> dict[str, Any]:
   genotype = random_selection.sample(base_key, found.space)
   dataset = bench.random_dataset(found, config.batch_size)
   training = training_stage.make(
-    found, dataset, problem.derived_net(found, genotype)
+    found, dataset, networks.derived_net(found, genotype)
   )
   state = training_stage.init_state(training, base_key, found.info.image_shape)
   state = training_stage.with_average(found.config.evaluate, state)
@@ -171,21 +171,21 @@ def _plan_evaluate(found: problem.Problem) -> dict[str, Any]:
   height, _, channels = found.info.image_shape
   counted = found.family.count_derived(
     genotype,
-    problem.evaluate_plan(found),
+    networks.evaluate_plan(found),
     height,
     channels,
-    problem.derived_settings(found),
+    networks.derived_settings(found),
   )
-  networks = 1 + config.random_baselines
+  num_networks = 1 + config.random_baselines
   return {
     "params": counted.params,
     "madds": counted.madds,
     "steps": num_steps,
-    "networks": networks,
+    "networks": num_networks,
     "peak_bytes": peak_bytes,
     "step_s": step_s,
     "images_per_s": config.batch_size / step_s,
-    "eta_s": step_s * num_steps * networks,
+    "eta_s": step_s * num_steps * num_networks,
   }
 
 

@@ -12,7 +12,7 @@ from jnas.data import loader, placing
 from jnas.data.base import Dataset
 from jnas.nets import supernet
 from jnas.ops import draws
-from jnas.pipeline import latency, problem, stage
+from jnas.pipeline import latency, networks, problem, stage
 from jnas.training import keys, metrics, optim, steps
 from jnas.training.keys import Purpose
 from jnas.training.state import SearchState
@@ -56,10 +56,10 @@ class Programs(NamedTuple):
 
 def make(found: problem.Problem, dataset: Dataset) -> steps.Search:
   """The static parts of a search's steps."""
-  config, saved = found.config.search, problem.options(found)
+  config, saved = found.config.search, networks.options(found)
   steps_per_epoch = loader.steps_per_epoch(found.num_train, config.batch_size)
   return steps.Search(
-    net=problem.search_net(found),
+    net=networks.search_net(found),
     space=found.space,
     method=found.method,
     settings=found.settings,
@@ -81,8 +81,8 @@ def make(found: problem.Problem, dataset: Dataset) -> steps.Search:
     num_epochs=config.epochs,
     steps_per_epoch=steps_per_epoch,
     batch_size=config.batch_size,
-    resources=problem.resources(found),
-    sizes=problem.sizes(found),
+    resources=networks.resources(found),
+    sizes=networks.sizes(found),
     latency=latency.load(found),
   )
 

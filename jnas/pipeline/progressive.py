@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from jnas.pipeline import problem
+from jnas.pipeline import networks, problem
 from jnas.spaces import Space
 
 
@@ -78,4 +78,4 @@ def check(found: problem.Problem) -> None:
       f"{found.space.num_ops} operations on an edge"
     )
   for index in range(stages(found)):
-    problem.search_net(at_stage(found, index))
+    networks.search_net(at_stage(found, index))

@@ -8,6 +8,7 @@ from jnas.pipeline import (
   display,
   evaluate,
   lookup,
+  networks,
   problem,
   search,
   select,
@@ -62,5 +63,5 @@ def check(config: configs.Config) -> None:
     ValueError: for bad input.
   """
   found = problem.prepare(config)
-  problem.check_evaluate(found)
+  networks.check_evaluate(found)
   select.check(found)

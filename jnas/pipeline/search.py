@@ -26,6 +26,7 @@ from jnas.pipeline import (
   inside,
   latency,
   lookup,
+  networks,
   problem,
   progressive,
   records,
@@ -129,8 +130,8 @@ def prepare(config: configs.Config) -> problem.Problem:
       found.settings, jax.random.key(config.seed), found.space
     )
   )
-  problem.search_plan(found)
-  problem.evaluate_plan(found)  # its costs are part of the search
+  networks.search_plan(found)
+  networks.evaluate_plan(found)  # its costs are part of the search
   progressive.check(found)
   latency.check(found)
   problem.check_devices(config)
@@ -204,7 +205,7 @@ def write_result(
     genotype,
     provenance=folder.provenance(run_folder, trained.steps),
   )
-  if not problem.parametric_ops(genotype):
+  if not networks.parametric_ops(genotype):
     display.warn(
       "no operation of the derived cells has weights to train: the search "
       "collapsed to skips and pools"

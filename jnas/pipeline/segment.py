@@ -23,6 +23,7 @@ from jnas.pipeline import (
   epochs,
   evaluate,
   folder,
+  networks,
   problem,
   segmenting,
 )
@@ -187,7 +188,7 @@ def build(found: problem.Problem, genotype: Genotype) -> nn.Module:
     ValueError: if the genotype does not fit it, or its family has none.
   """
   config = found.config.segment
-  problem.derived_net(found, genotype)  # refuses what is no classifier either
+  networks.derived_net(found, genotype)  # refuses what is no classifier either
   if found.family.segmenter is None:
     raise ValueError(
       f"space is {found.config.space!r}, whose network divides the resolution "
@@ -196,8 +197,8 @@ def build(found: problem.Problem, genotype: Genotype) -> nn.Module:
     )
   return found.family.segmenter(
     genotype,
-    problem.evaluate_plan(found),
-    problem.derived_settings(found),
+    networks.evaluate_plan(found),
+    networks.derived_settings(found),
     deeplab.Settings(
       num_classes=found.info.num_classes,
       features=config.features,

@@ -21,6 +21,7 @@ from jnas.pipeline import (
   display,
   folder,
   lookup,
+  networks,
   problem,
   programs,
   records,
@@ -158,7 +159,7 @@ def _run(config: configs.Config, run_folder: folder.RunFolder) -> SelectResult:
     )
   found = problem.prepare(config)
   check(found)
-  problem.search_net(found)
+  networks.search_net(found)
   problem.check_devices(config)
   folder.check_searchable(run_folder)
   if folder.summary(run_folder.search) is None:
@@ -227,7 +228,7 @@ def _select(
     genotype,
     provenance=folder.provenance(run_folder, journal.count),
   )
-  if not problem.parametric_ops(genotype):
+  if not networks.parametric_ops(genotype):
     display.warn("no operation of the selected cells has weights to train")
   metrics.MetricsFile(run_folder.selection / "metrics.jsonl").write(summary)
   return SelectResult(genotype, summary)

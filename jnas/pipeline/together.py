@@ -19,6 +19,7 @@ from jnas.pipeline import (
   latency,
   lookup,
   mapped,
+  networks,
   problem,
   search,
   selecting,
@@ -79,7 +80,7 @@ def check(found: problem.Problem, number: int) -> None:
     f"method {config.method.name!r} with selection 'perturbation' tries its "
     "decisions one by one": selecting.inside(config),
     "supernet.transit is 'recompile', a program for each derived cell": (
-      problem.options(found).has_transit
+      networks.options(found).has_transit
       and config.supernet.transit == "recompile"
     ),
     "latencies are measured during the search": (

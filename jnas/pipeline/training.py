@@ -20,7 +20,7 @@ from jnas.data.base import Dataset
 from jnas.functional import schedules
 from jnas.genotype import Genotype
 from jnas.ops import draws
-from jnas.pipeline import epochs, problem, stage
+from jnas.pipeline import epochs, networks, problem, stage
 from jnas.training import (
   keys,
   memory,
@@ -120,7 +120,7 @@ def run(
     stage.Stopped: if asked to stop; the state is saved.
   """
   config = found.config.evaluate
-  training = make(found, dataset, problem.derived_net(found, genotype))
+  training = make(found, dataset, networks.derived_net(found, genotype))
   base_key = keys.base(found.config.seed, Stage.EVALUATE, 1)
   state = init_state(training, base_key, dataset.image_shape)
   if begin is not None:
@@ -180,10 +180,10 @@ def run(
   height, _, channels = dataset.image_shape
   counted = found.family.count_derived(
     genotype,
-    problem.evaluate_plan(found),
+    networks.evaluate_plan(found),
     height,
     channels,
-    problem.derived_settings(found),
+    networks.derived_settings(found),
   )
   summary = {
     "kind": "summary",

@@ -18,7 +18,7 @@ from jnas import genotype as genotypes
 from jnas import options as options_lib
 from jnas.genotype import Genotype
 from jnas.nets import count
-from jnas.pipeline import display, evaluate, folder, problem
+from jnas.pipeline import display, evaluate, folder, networks, problem
 from jnas.pipeline.genotype import IMAGENET_SIZE
 
 _UNITS = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9}
@@ -168,7 +168,7 @@ def fit(config: configs.Config, genotype: Genotype, target: Target) -> Sized:
       f"pixels a side; it must be 'imagenet' from {IMAGENET_SIZE} on"
     )
   # Refuses what is wrong for any number of channels.
-  problem.derived_net(_resize(found, _MOST), genotype)
+  networks.derived_net(_resize(found, _MOST), genotype)
 
   def measure(channels: int) -> count.Count | None:
     return _measure(_resize(found, channels), genotype)
@@ -205,11 +205,11 @@ def fit(config: configs.Config, genotype: Genotype, target: Target) -> Sized:
 def _measure(found: problem.Problem, genotype: Genotype) -> count.Count | None:
   """What a network costs; None where so few channels make none."""
   try:
-    plan = problem.evaluate_plan(found)
+    plan = networks.evaluate_plan(found)
   except ValueError:
     return None
   height, _, channels = found.info.image_shape
-  settings = problem.derived_settings(found)
+  settings = networks.derived_settings(found)
   return found.family.count_derived(genotype, plan, height, channels, settings)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from jnas import methods
 from jnas.methods import METHODS
-from jnas.pipeline import problem
+from jnas.pipeline import networks
 from jnas.selection import SELECTORS, magnitude
 from jnas.spaces import SPACES
 from tests.methods import contexts
@@ -98,7 +98,7 @@ def test_the_selector_reads_a_cell_of_the_space_off(name, space):
   genotype = SELECTORS[made.method.selector](decided, made.context.space)
   weights = magnitude.chosen_weights(genotype, made.context.space)
   check_weights(weights, made.context.space, largest=2.0)
-  problem.check_genotype(genotype)
+  networks.check_genotype(genotype)
 
 
 @each_method

@@ -3,7 +3,7 @@
 import pytest
 
 from jnas import config as configs
-from jnas.pipeline import problem
+from jnas.pipeline import networks, problem
 
 SEARCHED = ("entrannas_imagenet", "dst_imagenet", "unas_imagenet")
 # (training images of the weights, of the architecture): SPEC 3.4 and 3.9.
@@ -19,8 +19,8 @@ def test_a_search_on_imagenet_is_prepared_without_its_images(name):
   found = problem.prepare(configs.load(name))
   assert found.info.streamed
   assert (found.num_train, found.num_valid) == SIZES[name]
-  problem.search_net(found)
-  problem.check_evaluate(found)
+  networks.search_net(found)
+  networks.check_evaluate(found)
 
 
 @pytest.mark.parametrize("name", (*SEARCHED, "mobile_imagenet", "unas_mbconv"))

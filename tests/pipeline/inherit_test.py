@@ -13,6 +13,7 @@ from jnas import genotype as genotypes
 from jnas.pipeline import (
   evaluate,
   folder,
+  networks,
   problem,
   search,
   select,
@@ -97,7 +98,7 @@ def measure_inherited(config, workdir, genotype):
   """The derived network on the valid split, before its first step."""
   found = problem.prepare(config)
   dataset = problem.load_data(found)
-  parts = training.make(found, dataset, problem.derived_net(found, genotype))
+  parts = training.make(found, dataset, networks.derived_net(found, genotype))
   base_key = keys.base(config.seed, Stage.EVALUATE, 1)
   state = evaluate._inherit(
     found,

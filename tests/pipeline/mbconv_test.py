@@ -10,6 +10,7 @@ from jnas.pipeline import (
   evaluate,
   latency,
   latency_build,
+  networks,
   problem,
   search,
   select,
@@ -21,7 +22,7 @@ def test_a_chain_is_searched_and_its_network_trained(tmp_path, compile_cache):
   settings = tiny_mbconv.get_config()
   found = search.run(settings, tmp_path / "run")
   ops = mbconv_plan.ops_of(
-    found.genotype, problem.evaluate_plan(problem.prepare(settings))
+    found.genotype, networks.evaluate_plan(problem.prepare(settings))
   )
   assert len(ops) == 3
   saved = genotype.load(tmp_path / "run" / "genotype.json")
@@ -44,7 +45,7 @@ def test_settings_that_a_chain_cannot_have_are_refused(section, changes, said):
   base = tiny_mbconv.get_config()
   part = dataclasses.replace(getattr(base, section), **changes)
   with pytest.raises(ValueError, match=said):
-    problem.search_net(
+    networks.search_net(
       problem.prepare(dataclasses.replace(base, **{section: part}))
     )
 
@@ -54,7 +55,7 @@ def test_evaluation_with_dropped_paths_is_refused():
   part = dataclasses.replace(base.evaluate, drop_path=0.2)
   found = problem.prepare(dataclasses.replace(base, evaluate=part))
   with pytest.raises(ValueError, match="evaluate.drop_path is 0.2"):
-    problem.check_evaluate(found)
+    networks.check_evaluate(found)
 
 
 def test_a_selection_edge_by_edge_is_refused():

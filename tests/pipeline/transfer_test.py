@@ -7,7 +7,7 @@ import pathlib
 import pytest
 
 from jnas import cli, config, genotype
-from jnas.pipeline import folder, problem, transfer
+from jnas.pipeline import folder, networks, problem, transfer
 from tests.pipeline import tiny, tiny_mbconv
 
 CONFIG = str(pathlib.Path(__file__).parent / "tiny.py")
@@ -19,10 +19,10 @@ def counted(settings, cells, channels):
   height, _, image_channels = found.info.image_shape
   return found.family.count_derived(
     cells,
-    problem.evaluate_plan(found),
+    networks.evaluate_plan(found),
     height,
     image_channels,
-    problem.derived_settings(found),
+    networks.derived_settings(found),
   )
 
 

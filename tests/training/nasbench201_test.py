@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jnas.genotype import Cell, Genotype
-from jnas.pipeline import problem, programs
+from jnas.pipeline import networks, problem, programs
 from jnas.pipeline import training as training_stage
 from jnas.spaces import Space
 from jnas.training import keys, steps, train_steps
@@ -78,7 +78,7 @@ def test_a_search_lowers_the_loss_and_moves_the_architecture(
 def test_a_training_lowers_the_loss_and_tests(batch, found, compile_cache):
   genotype = Genotype(Cell(((("nor_conv_1x1", 0),),), (1,), 1), None)
   training = training_stage.make(
-    found, problem.load_data(found), problem.derived_net(found, genotype)
+    found, problem.load_data(found), networks.derived_net(found, genotype)
   )
   base_key = keys.base(0, Stage.EVALUATE)
   state = training_stage.init_state(training, base_key, (8, 8, 1))

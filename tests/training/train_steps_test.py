@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jnas import genotype as genotypes
-from jnas.pipeline import problem
+from jnas.pipeline import networks, problem
 from jnas.pipeline import training as training_stage
 from jnas.training import keys, train_steps
 from jnas.training.keys import Stage
@@ -37,7 +37,7 @@ def make(**settings):
     }
   )
   training = training_stage.make(
-    found, dataset, problem.derived_net(found, cells)
+    found, dataset, networks.derived_net(found, cells)
   )
   key = keys.base(0, Stage.EVALUATE)
   state = training_stage.init_state(training, key, dataset.image_shape)

@@ -21,6 +21,7 @@ from jnas.pipeline import (
   epochs,
   evaluate,
   folder,
+  networks,
   problem,
   search,
   stage,
@@ -82,7 +83,7 @@ def plain_shuffled(
   found = problem.prepare(config)
   dataset = problem.load_data(found)
   run_folder = folder.open_run(config, path)
-  parts = training.make(found, dataset, problem.derived_net(found, PLAIN))
+  parts = training.make(found, dataset, networks.derived_net(found, PLAIN))
   base_key = keys.base(config.seed, Stage.EVALUATE, 1)
   state, test = stage.place(
     training.with_average(
