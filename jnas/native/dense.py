@@ -3,23 +3,34 @@
 Target t of T is filtered from source t // (T / S) of S. As in `depthwise`, the
 three primitives are each other's transposes.
 
+Few channels, as a bottleneck leaves, fill no vector: for them there are native
+kernels, whose vectors run along the rows of an image.
+
 XLA on CPU has fast code for a convolution from `NHWC` and `HWIO` to `NHWC`. It
 brings others, which gradients are, into this layout, but not in the body of a
 loop or of a branch, where Transit-cells compute: there they take ten times as
 long. So each of the three is written in this layout for CPU.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.interpreters import ad
 
-from jnas.native import primitive
+from jnas.native import library, primitive
 from jnas.types import Array
 
 _Pair = tuple[int, int]
 
 _NO_PADDING = ((0, 0), (0, 0))
+
+# Pairs of an input and an output channel up to which the kernels are faster.
+_MOST_PAIRS = 256
+_MOST_PAIRS_BACK = 1024
+# Threads share out the kernel gradient of a source by blocks of images.
+_MOST_IMAGE_BLOCKS = 32
 
 
 def convolve(
@@ -124,6 +135,53 @@ def _correlate_kernel_gradient(x, g, *, strides, dilation, taps):
   return jnp.stack(gradients).transpose(0, 2, 3, 1, 4)
 
 
+# Native kernels.
+
+
+def _convolve_native(x, kernel, *, mesh_axes, **window):
+  del mesh_axes
+  y = _convolve_shapes(x, kernel, **window)
+  return library.call(
+    "jnas_dense_convolve", [(y.shape, y.dtype)], x, kernel, **_window(**window)
+  )[0]
+
+
+def _input_gradient_native(kernel, g, *, mesh_axes, sources, size, **window):
+  del mesh_axes
+  shape = (sources, g.shape[1], *size, kernel.shape[3])
+  return library.call(
+    "jnas_dense_input_gradient",
+    [(shape, g.dtype)],
+    kernel,
+    g,
+    **_window(**window),
+  )[0]
+
+
+def _kernel_gradient_native(x, g, *, mesh_axes, taps, **window):
+  shape = (g.shape[0], *taps, x.shape[-1], g.shape[-1])
+  # One partial sum for each block of images, added in order: the result does
+  # not depend on which thread is done first.
+  blocks = min(g.shape[1], _MOST_IMAGE_BLOCKS)
+  dk, _ = library.call(
+    "jnas_dense_kernel_gradient",
+    [(shape, jnp.float32), ((blocks, *shape), jnp.float32)],
+    x,
+    g,
+    **_window(**window),
+  )
+  return lax.psum(dk, mesh_axes).astype(g.dtype)
+
+
+def _window(*, strides: _Pair, dilation: int) -> dict[str, int]:
+  """The parameters as the kernels take them."""
+  return {
+    "row_stride": strides[0],
+    "column_stride": strides[1],
+    "dilation": dilation,
+  }
+
+
 # The primitives and their rules.
 
 
@@ -147,18 +205,40 @@ def _kernel_gradient_shapes(x, g, *, strides, dilation, taps):
   return primitive.ShapedArray(shape, g.dtype)
 
 
-_convolve_p = primitive.make("dense_conv", _convolve_shapes, xla=_convolve)
+_convolve_p = primitive.make(
+  "dense_conv",
+  _convolve_shapes,
+  xla=_convolve,
+  native=primitive.Native(
+    _convolve_native,
+    (1, None),
+    (1,),
+    suits=lambda x, kernel: math.prod(kernel.shape[3:]) <= _MOST_PAIRS,
+  ),
+)
 _input_gradient_p = primitive.make(
   "dense_conv_input_gradient",
   _input_gradient_shapes,
   xla=_correlate_input_gradient,
   accelerator=_transposed_input_gradient,
+  native=primitive.Native(
+    _input_gradient_native,
+    (None, 1),
+    (1,),
+    suits=lambda kernel, g: math.prod(kernel.shape[3:]) <= _MOST_PAIRS_BACK,
+  ),
 )
 _kernel_gradient_p = primitive.make(
   "dense_conv_kernel_gradient",
   _kernel_gradient_shapes,
   xla=_correlate_kernel_gradient,
   accelerator=_transposed_kernel_gradient,
+  native=primitive.Native(
+    _kernel_gradient_native,
+    (1, 1),
+    (None,),
+    suits=lambda x, g: x.shape[-1] * g.shape[-1] <= _MOST_PAIRS_BACK,
+  ),
 )
 
 

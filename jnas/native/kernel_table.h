@@ -5,6 +5,7 @@
 #include "tile.h"
 #include "taps.h"
 #include "depthwise.h"
+#include "dense.h"
 #include "pool.h"
 #include "normalize.h"
 #include "separable.h"
@@ -12,9 +13,24 @@
 
 template <typename T>
 inline constexpr Kernels<T> kTable = {
-    Convolve<T>,     InputGradient<T>, KernelGradient<T>, Separate<T>,
-    SeparateBack<T>, PoolMax<T>,       PoolTake<T>,       PoolPut<T>,
-    PoolMean<T>,     PoolSpread<T>,    Moments<T>,        Products<T>,
-    Standardize<T>,  Project<T>,       Mix<T>,            MixSpread<T>,
+    Convolve<T>,
+    InputGradient<T>,
+    KernelGradient<T>,
+    DenseConvolve<T>,
+    DenseInputGradient<T>,
+    DenseKernelGradient<T>,
+    Separate<T>,
+    SeparateBack<T>,
+    PoolMax<T>,
+    PoolTake<T>,
+    PoolPut<T>,
+    PoolMean<T>,
+    PoolSpread<T>,
+    Moments<T>,
+    Products<T>,
+    Standardize<T>,
+    Project<T>,
+    Mix<T>,
+    MixSpread<T>,
     MixInner<T>,
 };

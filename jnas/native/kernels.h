@@ -46,6 +46,29 @@ struct Depthwise : DepthwiseShape {
   float* partial;  // [image_blocks, T, k, k, C], KernelGradient only
 };
 
+// x [S, B, H, W, C], kernel [T, h, w, C, D], y [T, B, OH, OW, D].
+struct DenseShape {
+  int64_t sources, targets, batch, height, width, channels, features;
+  int64_t out_height, out_width, tap_rows, tap_columns;
+  int64_t row_stride, column_stride, dilation;
+  int64_t image_blocks;  // DenseKernelGradient: of a source's images
+
+  int64_t row_padding() const { return dilation * (tap_rows / 2); }
+  int64_t column_padding() const { return dilation * (tap_columns / 2); }
+  int64_t work() const {
+    return targets * batch * out_height * out_width * tap_rows * tap_columns *
+           channels * features;
+  }
+};
+
+template <typename T>
+struct Dense : DenseShape {
+  T* x;  // read by DenseConvolve and DenseKernelGradient, else written
+  T* y;  // written by DenseConvolve, read by the other two
+  const T* kernel;
+  float* partial;  // [image_blocks, T, h, w, C, D], DenseKernelGradient only
+};
+
 // A depthwise convolution behind a ReLU, a 1x1 convolution and a batch norm,
 // on whole images: x [S, B, H, W, C], matrix [T, C, D], y [T, B, OH, OW, D].
 template <typename T>
@@ -129,6 +152,11 @@ struct Kernels {
   // Blocks: source, block of images.
   void (*kernel_gradient)(const Depthwise<T>&, int64_t index);
   // Blocks: source, image.
+  void (*dense_convolve)(const Dense<T>&, int64_t index);
+  void (*dense_input_gradient)(const Dense<T>&, int64_t index);
+  // Blocks: source, block of images.
+  void (*dense_kernel_gradient)(const Dense<T>&, int64_t index);
+  // Blocks: source, image.
   void (*separate)(const Separable<T>&, int64_t index);
   // Blocks: source, block of images.
   void (*separate_back)(const Separable<T>&, int64_t index);
@@ -150,10 +178,10 @@ struct Kernels {
   void (*mix_inner)(const Mixture<T>&, int64_t index);
 };
 
-// The fastest kernels that this processor can run on so many channels, and the
-// name of the widest.
+// The fastest kernels that this processor can run on so many neighbours,
+// channels or pixels of a row, and the name of the widest.
 template <typename T>
-const Kernels<T>& KernelsOf(int64_t channels);
+const Kernels<T>& KernelsOf(int64_t count);
 const char* TargetName();
 
 // Channels are worked on in blocks of at most this many.

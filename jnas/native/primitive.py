@@ -39,12 +39,15 @@ class Native(NamedTuple):
     out_batch_axes: the same of the results.
     find_axes: gives both from the shapes of the operands and the parameters,
       or nothing, where they are not always the same.
+    suits: of the operands' shapes, whether the kernels are the faster code;
+      they always are if it is not given.
   """
 
   run: Callable
   batch_axes: tuple[int | None, ...] = ()
   out_batch_axes: tuple[int | None, ...] = ()
   find_axes: Callable | None = None
+  suits: Callable | None = None
 
 
 def make(
@@ -209,6 +212,7 @@ def _lower_on_cpu(
   if (
     library.load().is_loaded
     and _NATIVE_TYPES.issuperset(aval.dtype for aval in ctx.avals_in)
+    and (native.suits is None or native.suits(*ctx.avals_in))
     # An exported program has to run where these kernels are not.
     and not ctx.module_context.lowering_parameters.for_export
   ):

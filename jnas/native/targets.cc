@@ -97,11 +97,11 @@ const char* TargetName() {
 }
 
 template <typename T>
-const Kernels<T>& KernelsOf(int64_t channels) {
+const Kernels<T>& KernelsOf(int64_t count) {
 #if defined(__x86_64__)
   // Few channels leave a part of a wide vector empty, and such a vector is
-  // copied before it is worked on.
-  const bool fits_half = channels < 32 && channels % 16 != 0;
+  // copied before it is worked on; of few pixels it is computed for nothing.
+  const bool fits_half = count < 32 && count % 16 != 0;
   if (kTarget == Target::kAvx512 && fits_half) return avx2::kTable<T>;
   if (kTarget == Target::kAvx512) return avx512::kTable<T>;
   if (kTarget == Target::kAvx2) return avx2::kTable<T>;

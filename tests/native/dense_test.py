@@ -9,23 +9,28 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from jnas.native import lowering
+from jnas.native import library, lowering
+
+needs_kernels = pytest.mark.skipif(
+  not library.load().is_loaded, reason=f"kernels: {library.load().reason}"
+)
 
 
 @st.composite
-def problems(draw):
+def problems(draw, most_pixels=9, channels=(1, 2, 3, 4)):
   """Shapes of x, kernel, and the window's settings, many at an edge."""
   targets = draw(st.integers(1, 3))
-  size = st.integers(1, 9)
+  size = st.integers(1, most_pixels)
   x_shape = (
     draw(st.sampled_from([1, targets])),
     draw(st.integers(1, 3)),
     draw(size),
     draw(size),
-    draw(st.integers(1, 4)),
+    draw(st.sampled_from(channels)),
   )
   taps = draw(st.sampled_from([(1, 1), (3, 3), (1, 7), (5, 1), (1, 3)]))
-  kernel_shape = (targets, *taps, x_shape[-1], draw(st.integers(1, 4)))
+  features = draw(st.sampled_from(channels))
+  kernel_shape = (targets, *taps, x_shape[-1], features)
   window = dict(
     strides=draw(st.sampled_from([(1, 1), (2, 2), (1, 2), (2, 1), (3, 3)])),
     dilation=draw(st.sampled_from([1, 1, 2, 3])),
@@ -84,6 +89,45 @@ def test_value_and_gradients_are_those_of_xla(problem):
   agree(*results)
 
 
+@needs_kernels
+@pytest.mark.parametrize(
+  "dtype, tolerance", [(jnp.float32, 2e-5), (jnp.bfloat16, 2e-2)]
+)
+@hypothesis.given(problems(most_pixels=35, channels=(1, 3, 4, 8, 13, 16, 17)))
+@hypothesis.settings(max_examples=25, deadline=None, derandomize=True)
+def test_kernels_give_what_xla_gives_in_float64(dtype, tolerance, problem):
+  x_shape, kernel_shape, window = problem
+
+  @functools.partial(jax.jit, static_argnums=0)
+  def run(function, x, kernel):
+    y, pull_back = jax.vjp(functools.partial(function, **window), x, kernel)
+    # Of small whole numbers, which every type has.
+    ct = jnp.arange(y.size).reshape(y.shape) % 7 - 3
+    return y, *pull_back(ct.astype(y.dtype))
+
+  operands = [a.astype(dtype) for a in make_operands(x_shape, kernel_shape)]
+  found = run(lowering.dense_conv, *operands)
+  with jax.enable_x64(True):
+    wide = [a.astype(jnp.float64) for a in operands]
+    expected = run(reference, *wide)
+  for one, other in zip(found, expected, strict=True):
+    assert one.dtype == dtype
+    one, other = (np.asarray(a, np.float64) for a in (one, other))
+    size = max(1, np.abs(other).max(initial=0))
+    np.testing.assert_allclose(one / size, other / size, atol=tolerance)
+
+
+@needs_kernels
+@pytest.mark.parametrize("channels, calls", [(16, 3), (32, 2), (33, 0)])
+def test_kernels_are_for_few_channels(channels, calls):
+  shapes = (1, 2, 4, 4, channels), (1, 3, 3, channels, channels)
+  x, kernel = (a.astype(jnp.float32) for a in make_operands(*shapes))
+  conv = functools.partial(lowering.dense_conv, strides=(1, 1), dilation=1)
+  gradients = jax.jit(jax.grad(functools.partial(loss, conv), argnums=(0, 1)))
+  program = gradients.lower(x, kernel).as_text()
+  assert program.count("@jnas_dense") == calls
+
+
 WINDOWS = [
   ((3, 3), dict(strides=(1, 1), dilation=1)),
   ((1, 5), dict(strides=(1, 2), dilation=1)),
@@ -136,7 +180,7 @@ def test_gradients_in_a_branch_have_the_layout_that_is_fast():
   """Elsewhere XLA brings them into it; see `jnas.native.dense`."""
   x, kernel = (
     operand.astype(jnp.float32)
-    for operand in make_operands((1, 4, 8, 8, 3), (1, 3, 3, 3, 2))
+    for operand in make_operands((1, 2, 8, 8, 33), (1, 3, 3, 33, 32))
   )
 
   def gradients(x, kernel):
