@@ -38,12 +38,33 @@ def plan_command(arguments: list[str]) -> None:
     help="the search also with Engine and Transit cells, shared features and "
     "bottleneck one after the other",
   )
+  parser.add_argument(
+    "--segment",
+    action="store_true",
+    help="the training of `jnas segment` instead of search and evaluation",
+  )
+  parser.add_argument(
+    "--genotype",
+    help="with --segment: file, text or published name; default: a random one",
+  )
   options_lib.add_json(parser)
   options, config = options_lib.read_config(parser, arguments)
+  if options.segment and options.rungs:
+    raise ValueError("--rungs with --segment: they are of the search")
+  if options.genotype is not None and not options.segment:
+    raise ValueError(
+      f"--genotype is {options.genotype!r} without --segment; search and "
+      "evaluation are planned with a random one"
+    )
   start.prepare_jax(options)
-  from jnas.pipeline import plan
+  from jnas import genotype as genotypes
+  from jnas.pipeline import bench_segment, plan
 
-  result = plan.run(config, rungs=options.rungs)
+  if options.segment:
+    given = options.genotype and genotypes.parse(options.genotype)
+    result = bench_segment.plan(config, given or None)
+  else:
+    result = plan.run(config, rungs=options.rungs)
   if options.json:
     print(json.dumps(result))
   else:
@@ -64,7 +85,15 @@ def bench_command(arguments: list[str]) -> None:
   )
   parser.add_argument(
     "what",
-    choices=("step", "select", "evaluate", "estimators", "data", "scaling"),
+    choices=(
+      "step",
+      "select",
+      "evaluate",
+      "segment",
+      "estimators",
+      "data",
+      "scaling",
+    ),
   )
   parser.add_argument(
     "--repeats", type=int, default=5, help="timed runs (default 5)"
@@ -112,7 +141,7 @@ def bench_command(arguments: list[str]) -> None:
   if options.what == "scaling":
     _bench_scaling(options, config)
     return
-  from jnas.pipeline import bench, bench_select, compare, loading
+  from jnas.pipeline import bench, bench_segment, bench_select, compare, loading
 
   if options.compare is not None:
     settings = [compare.parse(text) for text in options.compare]
@@ -133,6 +162,7 @@ def bench_command(arguments: list[str]) -> None:
     "step": bench.run_step,
     "select": bench_select.run,
     "evaluate": bench.run_evaluate,
+    "segment": bench_segment.run,
     "data": loading.run,
   }
   result = measure[options.what](config, repeats=options.repeats)
@@ -272,7 +302,8 @@ def _print_plan(result: dict[str, Any]) -> None:
   for title, part in (
     ("data", result["data"]),
     ("search", {k: v for k, v in result.items() if not _is_nested(v)}),
-    ("evaluate (a random genotype)", result["evaluate"]),
+    ("evaluate (a random genotype)", result.get("evaluate", {})),
+    ("segment", result.get("segment", {})),
     ("loader", result.get("loader", {})),
   ):
     if not part:

@@ -142,7 +142,11 @@ def run_evaluate(config: configs.Config, *, repeats: int) -> dict[str, Any]:
   Raises:
     ValueError: for bad input.
   """
-  workload = evaluate_workload(config)
+  return summarize_one(evaluate_workload(config), repeats)
+
+
+def summarize_one(workload: Workload, repeats: int) -> dict[str, Any]:
+  """Measures the only step of a workload."""
   found, rss_bytes = measure(workload, repeats)
   step = found["step_s"]
   return {
@@ -229,6 +233,14 @@ def timer(compiled: Any, workload: Workload) -> Callable[[], float]:
     return seconds
 
   return take_step
+
+
+def time_second(take_step: Callable[[Any], Any], state: Any) -> float:
+  """Seconds of a step; not of the first, for which memory is found."""
+  state = jax.block_until_ready(take_step(state))
+  began = time.perf_counter()
+  jax.block_until_ready(take_step(state))
+  return time.perf_counter() - began
 
 
 class _compile_cache:  # noqa: N801, reads as a function at its call

@@ -31,11 +31,15 @@ from jnas.pipeline import (
 from jnas.pipeline.verdicts import CLAIMS, Measure
 from jnas.training.metrics import MetricsFile
 
-# What a quick look at all claims takes, at most: images, epochs of searches,
-# epochs of trainings. Every stage of every arm runs; the figures mean little.
-_QUICK_IMAGES = 800
-_QUICK_EPOCHS = 5
-_QUICK_TRAININGS = 2
+# What a quick look at all claims takes, at most: images, of all and of a batch,
+# cells, epochs of searches, of trainings and of tuning after a decision. Every
+# stage of every arm runs; the figures mean little.
+_QUICK_IMAGES = 400
+_QUICK_BATCH = 32
+_QUICK_CELLS = 3
+_QUICK_EPOCHS = 4
+_QUICK_TRAININGS = 1
+_QUICK_TUNING = 1
 
 _HOLDS = {True: "yes", False: "no", None: "not judged"}
 
@@ -243,13 +247,28 @@ def _arm(
     config = dataclasses.replace(
       config, search=dataclasses.replace(config.search, epochs=epochs)
     )
-  if quick:
-    config = dataclasses.replace(
-      config,
-      data=dataclasses.replace(
-        config.data,
-        limit=min(_QUICK_IMAGES, data.describe(source).num_train),
-      ),
-      evaluate=dataclasses.replace(config.evaluate, epochs=_QUICK_TRAININGS),
-    )
-  return configs.check(config)
+  return configs.check(_shrink(config) if quick else config)
+
+
+def _shrink(config: configs.Config) -> configs.Config:
+  """The config of a quick look: what compiles and runs in seconds."""
+  limit = min(_QUICK_IMAGES, data.describe(config.data.source).num_train)
+  return dataclasses.replace(
+    config,
+    data=dataclasses.replace(config.data, limit=limit),
+    search=dataclasses.replace(
+      config.search,
+      cells=min(_QUICK_CELLS, config.search.cells),
+      batch_size=min(_QUICK_BATCH, config.search.batch_size),
+    ),
+    selection=dataclasses.replace(
+      config.selection,
+      tune_epochs=min(_QUICK_TUNING, config.selection.tune_epochs),
+    ),
+    evaluate=dataclasses.replace(
+      config.evaluate,
+      cells=min(_QUICK_CELLS, config.evaluate.cells),
+      batch_size=min(_QUICK_BATCH, config.evaluate.batch_size),
+      epochs=_QUICK_TRAININGS,
+    ),
+  )

@@ -4,11 +4,7 @@ Where images are streamed and are there, some are read, for the loader's rate.
 """
 
 import dataclasses
-import time
-from collections.abc import Callable
 from typing import Any
-
-import jax
 
 from jnas import config as configs
 from jnas.nets import count
@@ -124,7 +120,7 @@ def _plan_search(found: problem.Problem) -> dict[str, Any]:
     return compiled.weight_step(state, batch)[0]
 
   batches_read = 1 if compiled.arch_step is None else 2
-  step_s = _time_second(take_step, state)
+  step_s = bench.time_second(take_step, state)
   num_steps = config.epochs * parts.steps_per_epoch
   height, _, channels = found.info.image_shape
   return {
@@ -166,7 +162,9 @@ def _plan_evaluate(found: problem.Problem) -> dict[str, Any]:
     donate_argnums=1,
   )
   peak_bytes = stage.peak_bytes(step)
-  step_s = _time_second(lambda state: step(base_key, state, batch)[0], state)
+  step_s = bench.time_second(
+    lambda state: step(base_key, state, batch)[0], state
+  )
   num_steps = config.epochs * training.steps_per_epoch
   height, _, channels = found.info.image_shape
   counted = found.family.count_derived(
@@ -187,11 +185,3 @@ def _plan_evaluate(found: problem.Problem) -> dict[str, Any]:
     "images_per_s": config.batch_size / step_s,
     "eta_s": step_s * num_steps * num_networks,
   }
-
-
-def _time_second(take_step: Callable[[Any], Any], state: Any) -> float:
-  """Seconds of a step; not of the first, for which memory is found."""
-  state = jax.block_until_ready(take_step(state))
-  began = time.perf_counter()
-  jax.block_until_ready(take_step(state))
-  return time.perf_counter() - began

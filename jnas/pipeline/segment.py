@@ -217,17 +217,21 @@ def load_data(found: problem.Problem) -> masked.MaskedDataset:
     ValueError: if they are not as they must be.
     FileNotFoundError: if they are not there.
   """
+  return segmentation.load(
+    found.config.data.source, _options(found.config), view(found)
+  )
+
+
+def view(found: problem.Problem) -> masked.View:
+  """How images and masks are seen, but for the colour of padding."""
   config = found.config.segment
-  view = masked.View(
+  return masked.View(
     crop=config.crop_size,
     whole=config.eval_size,
     scale_min=config.scale_min,
     scale_max=config.scale_max,
     flip=found.config.data.flip,
     fill=(),
-  )
-  return segmentation.load(
-    found.config.data.source, _options(found.config), view
   )
 
 

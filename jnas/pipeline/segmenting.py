@@ -91,7 +91,7 @@ def run(
   state, train, test = stage.place(
     state, dataset.train, dataset.test, batch_size=config.batch_size
   )
-  train_step, evaluate, peak_bytes = _compile(
+  train_step, evaluate, peak_bytes = compile_steps(
     segmenting, base_key, state, train.first(), test.first()
   )
   course = epochs.Epochs(
@@ -151,7 +151,7 @@ def _inherit(
   return state._replace(**jax.tree.map(jnp.asarray, variables))
 
 
-def _compile(
+def compile_steps(
   segmenting: segment_steps.Segmenting,
   base_key: jax.Array,
   state: TrainState,
@@ -168,21 +168,24 @@ def _compile(
     batch,
     donate_argnums=1,
   )
-  mask = placing.put(
-    np.ones(len(whole["labels"]), np.float32), whole["labels"].sharding
-  )
   evaluate = stage.compile_step(
     "test",
     segment_steps.make_eval(segmenting),
     state.params,
     state.batch_stats,
     whole,
-    mask,
+    whole_mask(whole),
     # Sums of all devices, on each of them.
     out_shardings=state.step.sharding,
   )
   peak_bytes = stage.peak_bytes(train_step, evaluate)
   return functools.partial(train_step, base_key), evaluate, peak_bytes
+
+
+def whole_mask(batch: loader.Batch) -> jax.Array:
+  """The mask of a batch that counts whole, `[B]`, shared out like it."""
+  labels = batch["labels"]
+  return placing.put(np.ones(len(labels), np.float32), labels.sharding)
 
 
 def _batches(

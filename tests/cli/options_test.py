@@ -47,6 +47,14 @@ RUN = ("run", "--config", "smoke", "--workdir", "run")
       "--compare with 'scaling': it takes step, evaluate",
     ),
     (["plan", "--config", "smoke", "--jsn"], "unknown option '--jsn'"),
+    (
+      ["plan", "--config", "segment_small", "--segment", "--rungs"],
+      "--rungs with --segment: they are of the search",
+    ),
+    (
+      ["plan", "--config", "smoke", "--genotype", "DARTS_V2"],
+      "--genotype is 'DARTS_V2' without --segment",
+    ),
     (["list", "methodz"], "invalid choice: 'methodz' (choose from 'methods'"),
     (["genotype", "show"], "the following arguments are required: genotype"),
     (["genotype", "frob", "DARTS_V2"], "choose from 'show', 'count', 'draw'"),

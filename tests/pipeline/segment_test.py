@@ -21,6 +21,7 @@ from tests.pipeline import tiny, tiny_segment
 from tests.pipeline.devices_test import numbers_of, run
 
 ALWAYS = 1e-9
+TINY = pathlib.Path(str(tiny_segment.__file__))
 
 
 def with_source(source, settings=None, **changes):
@@ -320,3 +321,34 @@ def test_shipped_configs_make_networks(name, source):
   found = segment.prepare(settings)
   net = segment.build(found, genotype.parse("DARTS_V2"))
   assert net.head.output_stride == settings.segment.output_stride
+
+
+def test_the_plan_counts_what_the_training_does(
+  finished, source, tmp_path, capsys
+):
+  cell = tmp_path / "cell.json"
+  cell.write_text(genotype.to_json(tiny_segment.GENOTYPE))
+  arguments = ["plan", "--segment", "--genotype", str(cell), "--json"]
+  with pytest.raises(SystemExit) as exit_info:
+    cli.main([*arguments, "--config", str(TINY), "--data.source", source])
+  assert exit_info.value.code == 0
+  planned = json.loads(capsys.readouterr().out)["segment"]
+  *_, trained = map(
+    json.loads, (finished / "segment" / "metrics.jsonl").open(encoding="utf-8")
+  )
+  for name in ("params", "head_params", "steps"):
+    assert planned[name] == trained[name]
+  # 12 images to train on and 6 to measure on, in batches of 4, twice.
+  steps_s = 3 * planned["step_s"] + 2 * planned["test_step_s"]
+  assert planned["eta_s"] == pytest.approx(2 * steps_s)
+
+
+def test_the_step_is_measured_without_images(source, capsys):
+  arguments = ["bench", "segment", "--config", str(TINY), "--repeats", "1"]
+  with pytest.raises(SystemExit) as exit_info:
+    cli.main([*arguments, "--data.source", source, "--json"])
+  assert exit_info.value.code == 0
+  found = json.loads(capsys.readouterr().out)
+  assert found["batch"] == 4
+  assert found["images_per_s"] == pytest.approx(4 / found["step_s"])
+  assert found["peak_bytes"] > 0
