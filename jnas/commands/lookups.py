@@ -95,8 +95,8 @@ def claims_command(arguments: list[str]) -> None:
   parser.add_argument(
     "--quick",
     action="store_true",
-    help="one seed, few images and epochs: shows that everything runs, in "
-    "minutes; the figures mean little",
+    help="one seed, small networks, few images and epochs: shows that "
+    "everything runs, in minutes; the figures mean little",
   )
   parser.add_argument(
     "--epochs", type=int, help="of each search, instead of the configs'"

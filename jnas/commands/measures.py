@@ -61,8 +61,9 @@ def plan_command(arguments: list[str]) -> None:
   from jnas.pipeline import bench_segment, plan
 
   if options.segment:
-    given = options.genotype and genotypes.parse(options.genotype)
-    result = bench_segment.plan(config, given or None)
+    given = options.genotype
+    genotype = None if given is None else genotypes.parse(given)
+    result = bench_segment.plan(config, genotype)
   else:
     result = plan.run(config, rungs=options.rungs)
   if options.json:

@@ -41,10 +41,10 @@ ffi::Error DescribeDense(const ffi::AnyBuffer& x, const ffi::AnyBuffer& kernel,
   d->dilation = dilation;
   d->out_height = DivideUp(d->height, row_stride);
   d->out_width = DivideUp(d->width, column_stride);
-  if (d->sources < 1 || d->targets % d->sources != 0) {
+  if (std::min(d->sources, d->targets) < 1 || d->targets % d->sources != 0) {
     return ffi::Error::InvalidArgument(
         "jnas: " + std::to_string(d->targets) +
-        " targets; expected a multiple of the " + std::to_string(d->sources) +
+        " targets; expected a positive multiple of the " + std::to_string(d->sources) +
         " sources");
   }
   if (d->tap_rows % 2 == 0 || d->tap_columns % 2 == 0) {

@@ -29,7 +29,7 @@ inline float ToFloat(bfloat16 value) {
 }
 
 // Planes of one channel each, zeros around the image and between its pixels.
-// Columns that a stride apart are neighbours: column u of a row is at place
+// Columns that are a stride apart are neighbours: column u of a row is at place
 // u / phases of the part u % phases.
 struct Planes {
   int64_t rows, first_row, first_column, phases, length;
@@ -84,7 +84,7 @@ inline void ReadPlanes(const Planes& planes, const T* image, int64_t height,
   split(planes, image, height, width, channels);
 }
 
-// The way back: planes of whole vectors, as Correlate writes them.
+// The way back: planes of whole vectors, as SumPlanes writes them.
 template <int kChannels, typename T>
 inline void JoinChannels(const float* planes, int64_t pitch, int64_t height,
                          int64_t width, int64_t any_channels, T* image) {
@@ -300,12 +300,21 @@ void DenseInputGradient(const Dense<T>& d, int64_t index) {
 template <int G>
 inline void AccumulatePlanes(const float* x, int64_t x_row,
                              const int64_t* offsets, const float* g,
-                             int64_t rows, int64_t pitch, float* sums,
+                             int64_t rows, int64_t columns, float* sums,
                              int64_t tap_step, int64_t features) {
+  const int64_t pitch = RoundToWidth(columns);
   const int64_t plane = PlaneSize(rows, pitch);
+  // Beyond a row g is 0, but x may be infinite there.
+  int32_t lanes[2 * kWidth];
+  for (int i = 0; i < 2 * kWidth; ++i) {
+    lanes[i] = i < kWidth || pitch - kWidth + i - kWidth < columns ? -1 : 0;
+  }
   Vector acc[G][kFeatures] = {};
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t q = 0; q < pitch; q += kWidth) {
+      VectorI32 inside;
+      std::memcpy(&inside, lanes + (q + kWidth < pitch ? 0 : kWidth),
+                  sizeof(inside));
       Vector v[kFeatures];
 #pragma GCC unroll 4
       for (int n = 0; n < kFeatures; ++n) {
@@ -313,7 +322,8 @@ inline void AccumulatePlanes(const float* x, int64_t x_row,
       }
 #pragma GCC unroll 4
       for (int t = 0; t < G; ++t) {
-        const Vector taken = Load(x + r * x_row + q + offsets[t]);
+        const Vector read = Load(x + r * x_row + q + offsets[t]);
+        const Vector taken = (Vector)((VectorI32)read & inside);
 #pragma GCC unroll 4
         for (int n = 0; n < kFeatures; ++n) acc[t][n] += taken * v[n];
       }
@@ -376,12 +386,13 @@ void DenseKernelGradient(const Dense<T>& d, int64_t index) {
           int64_t t = 0;
           for (; t + kTapGroup <= num_taps; t += kTapGroup) {
             AccumulatePlanes<kTapGroup>(x, x_row, offsets + t, g, d.out_height,
-                                        pitch, to + t * tap_step, tap_step,
+                                        d.out_width, to + t * tap_step, tap_step,
                                         d.features - f);
           }
           for (; t < num_taps; ++t) {
-            AccumulatePlanes<1>(x, x_row, offsets + t, g, d.out_height, pitch,
-                                to + t * tap_step, tap_step, d.features - f);
+            AccumulatePlanes<1>(x, x_row, offsets + t, g, d.out_height,
+                                d.out_width, to + t * tap_step, tap_step,
+                                d.features - f);
           }
         }
       }

@@ -26,9 +26,13 @@ _Pair = tuple[int, int]
 
 _NO_PADDING = ((0, 0), (0, 0))
 
-# Pairs of an input and an output channel up to which the kernels are faster.
+# Pairs of an input and an output channel up to which the kernels are faster:
+# on rows that fill a vector, in the two gradients, and on shorter rows, where
+# the gradient of the kernel is left to XLA.
+_VECTOR = 16
 _MOST_PAIRS = 256
 _MOST_PAIRS_BACK = 1024
+_MOST_PAIRS_SHORT = 64
 # Threads share out the kernel gradient of a source by blocks of images.
 _MOST_IMAGE_BLOCKS = 32
 
@@ -173,6 +177,10 @@ def _kernel_gradient_native(x, g, *, mesh_axes, taps, **window):
   return lax.psum(dk, mesh_axes).astype(g.dtype)
 
 
+def _most_pairs(columns: int, on_long_rows: int) -> int:
+  return on_long_rows if columns >= _VECTOR else _MOST_PAIRS_SHORT
+
+
 def _window(*, strides: _Pair, dilation: int) -> dict[str, int]:
   """The parameters as the kernels take them."""
   return {
@@ -213,7 +221,10 @@ _convolve_p = primitive.make(
     _convolve_native,
     (1, None),
     (1,),
-    suits=lambda x, kernel: math.prod(kernel.shape[3:]) <= _MOST_PAIRS,
+    suits=lambda x, kernel, *, strides, **_: (
+      math.prod(kernel.shape[3:])
+      <= _most_pairs(x.shape[3] // strides[1], _MOST_PAIRS)
+    ),
   ),
 )
 _input_gradient_p = primitive.make(
@@ -225,7 +236,9 @@ _input_gradient_p = primitive.make(
     _input_gradient_native,
     (None, 1),
     (1,),
-    suits=lambda kernel, g: math.prod(kernel.shape[3:]) <= _MOST_PAIRS_BACK,
+    suits=lambda kernel, g, *, size, **_: (
+      math.prod(kernel.shape[3:]) <= _most_pairs(size[1], _MOST_PAIRS_BACK)
+    ),
   ),
 )
 _kernel_gradient_p = primitive.make(
@@ -237,7 +250,9 @@ _kernel_gradient_p = primitive.make(
     _kernel_gradient_native,
     (1, 1),
     (None,),
-    suits=lambda x, g: x.shape[-1] * g.shape[-1] <= _MOST_PAIRS_BACK,
+    suits=lambda x, g, **_: (
+      g.shape[3] >= _VECTOR and x.shape[-1] * g.shape[-1] <= _MOST_PAIRS_BACK
+    ),
   ),
 )
 

@@ -39,8 +39,9 @@ class Native(NamedTuple):
     out_batch_axes: the same of the results.
     find_axes: gives both from the shapes of the operands and the parameters,
       or nothing, where they are not always the same.
-    suits: of the operands' shapes, whether the kernels are the faster code;
-      they always are if it is not given.
+    suits: of the operands' shapes and the parameters, whether the kernels are
+      the faster code; they always are if it is not given. Otherwise XLA gets
+      an operation that it has fast code for, and inlines it.
   """
 
   run: Callable
@@ -212,7 +213,7 @@ def _lower_on_cpu(
   if (
     library.load().is_loaded
     and _NATIVE_TYPES.issuperset(aval.dtype for aval in ctx.avals_in)
-    and (native.suits is None or native.suits(*ctx.avals_in))
+    and (native.suits is None or native.suits(*ctx.avals_in, **params))
     # An exported program has to run where these kernels are not.
     and not ctx.module_context.lowering_parameters.for_export
   ):
@@ -220,7 +221,7 @@ def _lower_on_cpu(
       axes = native.find_axes(*ctx.avals_in, **params)
       native = Native(native.run, *axes)
     run = _split_over_devices(native, ctx, multiple_results)
-  if run is None and _is_on_one_device(ctx):
+  if run is None and native.suits is None and _is_on_one_device(ctx):
     run = functools.partial(apart.call, xla, tuple(params.items()))
     params = {}
   return mlir.lower_fun(run or xla, multiple_results)(ctx, *args, **params)

@@ -16,7 +16,14 @@ import numpy as np
 from jnas import config as configs
 from jnas.data.base import Dataset, Split
 from jnas.native import lowering
-from jnas.pipeline import display, networks, problem, programs, stage
+from jnas.pipeline import (
+  compiling,
+  display,
+  networks,
+  problem,
+  programs,
+  stage,
+)
 from jnas.pipeline import training as training_stage
 from jnas.selection import random as random_selection
 from jnas.training import keys, memory, sharding, steps, train_steps
@@ -215,8 +222,9 @@ def measure(
 
 def compile_step(function: Callable[..., Any], workload: Workload) -> Any:
   """Compiles one of the steps of a workload."""
-  jitted = stage.jit(function, donate_argnums=0)
-  return jitted.lower(workload.state, workload.batch).compile()
+  return compiling.run(
+    function, workload.state, workload.batch, donate_argnums=0
+  )
 
 
 def timer(compiled: Any, workload: Workload) -> Callable[[], float]:

@@ -1,6 +1,7 @@
 """What naming the class of every pixel takes, before it is trained.
 
-No image is read: images and masks are noise of the config's shape.
+The steps run on noise of the config's shape; of the data only their sizes are
+found, as `jnas segment` finds them.
 """
 
 import functools
@@ -10,7 +11,7 @@ import jax
 import numpy as np
 
 from jnas import config as configs
-from jnas.data import masked
+from jnas.data import loader, masked
 from jnas.genotype import Genotype
 from jnas.nets import count
 from jnas.nets import segmenter as segmenters
@@ -66,7 +67,7 @@ def plan(config: configs.Config, genotype: Genotype | None) -> dict[str, Any]:
   step_s = bench.time_second(
     lambda state: train_step(state, batch)[0], parts.state
   )
-  steps = -(-found.info.num_train // settings.batch_size)
+  steps = loader.steps_per_epoch(found.info.num_train, settings.batch_size)
   tests = -(-found.info.num_test // settings.batch_size)
   return {
     "segment": {
@@ -136,7 +137,7 @@ def _noise(found: problem.Problem) -> masked.MaskedDataset:
   settings, channels = found.config.segment, found.info.image_shape[2]
   view = segment.view(found)._replace(fill=(0,) * channels)
   generator = np.random.default_rng(0)
-  side = settings.crop_size
+  side = min(settings.crop_size, settings.eval_size)  # the rest is padded
   image = generator.integers(0, 256, (side, side, channels), dtype=np.uint8)
   mask = generator.integers(
     0, found.info.num_classes, (side, side), dtype=np.uint8

@@ -251,7 +251,7 @@ def _arm(
 
 
 def _shrink(config: configs.Config) -> configs.Config:
-  """The config of a quick look: what compiles and runs in seconds."""
+  """The config of a quick look: every stage, in less than a minute."""
   limit = min(_QUICK_IMAGES, data.describe(config.data.source).num_train)
   return dataclasses.replace(
     config,

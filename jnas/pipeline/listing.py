@@ -15,7 +15,7 @@ from typing import Any
 from jnas import config as configs
 from jnas import data, methods, ops, selection, spaces
 from jnas import genotype as genotypes
-from jnas.data import segmentation
+from jnas.data import base, segmentation, tfds
 from jnas.ops.base import Settings, Shape
 
 # Where operations are counted: the first cell of a search on CIFAR.
@@ -51,9 +51,21 @@ def _module(thing: Any) -> str:
   return _first_line(sys.modules[thing.__module__].__doc__)
 
 
+def _dataset(source: base.Source) -> str:
+  name = next(iter(getattr(source.load, "args", ())), None)
+  if name not in tfds.PUBLISHED:
+    return _module(source.load)
+  info = tfds.PUBLISHED[name].info
+  sizes = f"{info.num_train:,} and {info.num_test:,} images"
+  return f"{sizes}, {info.num_classes:,} classes; prepared by TFDS"
+
+
 def _op(op: ops.Op) -> str:
   cost = op.cost(_SHAPE, 1, Settings(affine=False, pool_norm=True))
-  return f"{cost.params:,} parameters, {cost.madds / 1e6:.2f} M multiply-adds"
+  return (
+    f"{cost.params:,} parameters, {cost.madds / 1e6:.2f} M multiply-adds on "
+    f"{_SHAPE.channels} channels of {_SHAPE.height}x{_SHAPE.width}"
+  )
 
 
 def _space(space: spaces.Space) -> str:
@@ -90,7 +102,7 @@ TABLES: Mapping[
     lambda: selection.SELECTORS,
     lambda selector: _first_line(selector.__doc__),
   ),
-  "datasets": (lambda: data.DATASETS, lambda source: _module(source.load)),
+  "datasets": (lambda: data.DATASETS, _dataset),
   "masks": (lambda: segmentation.MASKED, lambda masks: _module(masks.load)),
   "configs": (configs.shipped, _config),
   "cells": (lambda: {name: name for name in genotypes.published()}, _cell),

@@ -90,7 +90,7 @@ def check_evaluate(problem: Problem) -> None:
   """Refuses settings that the derived network's training cannot have.
 
   Raises:
-    ValueError: naming the value problem and the values allowed.
+    ValueError: naming the value found and the values allowed.
   """
   config = problem.config.evaluate
   height, width, _ = problem.info.image_shape

@@ -1,6 +1,7 @@
 """From a config to the objects that the stages work with, all checked.
 
-Everything a user can get wrong is found here, before anything compiles.
+What a user can get wrong is found here and in `networks`, before anything
+compiles.
 """
 
 import dataclasses

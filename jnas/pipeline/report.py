@@ -50,6 +50,7 @@ def run(options: argparse.Namespace) -> None:
     FileNotFoundError: for a folder that is not there.
   """
   paths = [pathlib.Path(path) for path in options.workdir]
+  found: dict[str, Any] = {}
   if len(paths) == 1:
     folder.read_config(paths[0])
     written = page.write(paths[0])
@@ -61,7 +62,8 @@ def run(options: argparse.Namespace) -> None:
     written = comparison.write(paths, out)
     folder.write_json(out / _NUMBERS, found)
   if options.json:
-    print(json.dumps({"page": str(written), **comparison.to_dict(paths)}))
+    found = found or comparison.to_dict(paths)
+    print(json.dumps({"page": str(written), **found}))
   else:
     print(written)
 
@@ -80,4 +82,4 @@ def _say_what_goes(path: pathlib.Path, found: Mapping[str, Any]) -> None:
 
 
 def _run_paths(found: Mapping[str, Any]) -> set[str]:
-  return {run["path"] for run in found["runs"]}
+  return {str(pathlib.Path(run["path"]).resolve()) for run in found["runs"]}

@@ -300,6 +300,10 @@ def test_arms_are_configs_that_are_accepted(name):
     )
     assert (quick.seed, quick.search.epochs) == (3, 5)
     assert quick.data.limit < given.data.limit
+    assert quick.search.cells == quick.evaluate.cells == 3
+    assert max(quick.search.batch_size, quick.evaluate.batch_size) == 32
+    assert quick.selection.tune_epochs <= 1
+    assert quick.evaluate.epochs == 1
 
 
 def test_an_unknown_claim_is_refused(tmp_path):

@@ -17,7 +17,7 @@ def test_a_line_counts_what_an_operation_has():
   params = 2 * (9 * 16 + 16 * 16)
   madds = params * 32 * 32 / 1e6
   assert listing.describe("ops")["sep_conv_3x3"] == (
-    f"{params} parameters, {madds:.2f} M multiply-adds"
+    f"{params} parameters, {madds:.2f} M multiply-adds on 16 channels of 32x32"
   )
 
 
@@ -29,6 +29,12 @@ def test_a_line_on_a_space_and_on_a_cell():
   )
   assert listing.describe("cells")["darts_pt_s4_1"] == (
     "normal: 8 sep_conv_3x3; reduce: 8 sep_conv_3x3"
+  )
+
+
+def test_a_published_set_is_described_without_being_there():
+  assert listing.describe("datasets")["cifar100"] == (
+    "50,000 and 10,000 images, 100 classes; prepared by TFDS"
   )
 
 

@@ -323,9 +323,9 @@ def test_shipped_configs_make_networks(name, source):
   assert net.head.output_stride == settings.segment.output_stride
 
 
-def test_the_plan_counts_what_the_training_does(
-  finished, source, tmp_path, capsys
-):
+def test_the_plan_counts_what_the_training_does(finished, tmp_path, capsys):
+  # Two images are left over in each epoch, as in no batch of the training.
+  source = scenes.write_voc(tmp_path / "voc", train=14, test=6)
   cell = tmp_path / "cell.json"
   cell.write_text(genotype.to_json(tiny_segment.GENOTYPE))
   arguments = ["plan", "--segment", "--genotype", str(cell), "--json"]
@@ -338,7 +338,7 @@ def test_the_plan_counts_what_the_training_does(
   )
   for name in ("params", "head_params", "steps"):
     assert planned[name] == trained[name]
-  # 12 images to train on and 6 to measure on, in batches of 4, twice.
+  # 3 batches of 4 images to train on and 2 to measure on, twice.
   steps_s = 3 * planned["step_s"] + 2 * planned["test_step_s"]
   assert planned["eta_s"] == pytest.approx(2 * steps_s)
 
