@@ -11,9 +11,9 @@ from jnas import config
 
 
 def get_config() -> config.Config:
-  """As claims/engine_first, with thresholds."""
+  """As claims/sparsity_none, with thresholds."""
   return dataclasses.replace(
-    config.load("claims/engine_first"),
+    config.load("claims/sparsity_none"),
     name="sparsity_10",
     method=config.MethodConfig(
       name="entrannas_dst",

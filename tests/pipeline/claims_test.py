@@ -3,6 +3,7 @@
 import pytest
 
 from jnas import config
+from jnas.nets import macro, options
 from jnas.pipeline import claims, estimators
 from jnas.pipeline.verdicts import CLAIMS, Claim, Verdict
 
@@ -62,7 +63,7 @@ def test_selection_has_to_avoid_noise_at_no_cost(noise, accuracy, holds):
 
 def test_a_child_of_dst_may_lose_two_points_more():
   def judge(dst):
-    arms = {"sparsity_20": [{"gap": dst}], "engine_first": [{"gap": 0.01}]}
+    arms = {"sparsity_20": [{"gap": dst}], "sparsity_none": [{"gap": 0.01}]}
     return CLAIMS["P9"].judge(arms)
 
   assert judge(0.029).holds and not judge(0.031).holds
@@ -304,6 +305,17 @@ def test_arms_are_configs_that_are_accepted(name):
     assert max(quick.search.batch_size, quick.evaluate.batch_size) == 32
     assert quick.selection.tune_epochs <= 1
     assert quick.evaluate.epochs == 1
+
+
+def test_the_arms_of_a_comparison_of_engines_differ():
+  found = set()
+  for arm in CLAIMS["P5"].arms:
+    given = config.load(f"claims/{arm}")
+    plan = macro.plan(
+      num_cells=given.search.cells, features=4, num_classes=10, stem="cifar"
+    )
+    found.add(options.engine_cells(given.supernet.engine, plan))
+  assert len(found) == 4
 
 
 def test_an_unknown_claim_is_refused(tmp_path):
