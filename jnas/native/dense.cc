@@ -44,8 +44,8 @@ ffi::Error DescribeDense(const ffi::AnyBuffer& x, const ffi::AnyBuffer& kernel,
   if (std::min(d->sources, d->targets) < 1 || d->targets % d->sources != 0) {
     return ffi::Error::InvalidArgument(
         "jnas: " + std::to_string(d->targets) +
-        " targets; expected a positive multiple of the " + std::to_string(d->sources) +
-        " sources");
+        " targets; expected a positive multiple of the " +
+        std::to_string(d->sources) + " sources");
   }
   if (d->tap_rows % 2 == 0 || d->tap_columns % 2 == 0) {
     return ffi::Error::InvalidArgument(

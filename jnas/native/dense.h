@@ -1,127 +1,13 @@
 // Dense convolution of few channels and its two gradients, an image at a time.
 //
-// Vectors run along the rows of an image, not across its channels, of which
-// there are fewer than lanes: channels are brought apart into planes first.
+// Vectors run along the rows of planes, not across channels, of which there are
+// fewer than lanes: see planes.h.
 //
 // Included once per instruction set, hence without a guard: see targets.cc.
 
 // What is computed at once: features, and taps of the kernel's gradient.
 inline constexpr int kFeatures = 4;
 inline constexpr int kTapGroup = kWidth == 16 ? 4 : 2;
-
-inline int64_t RoundToWidth(int64_t count) {
-  return (count + kWidth - 1) / kWidth * kWidth;
-}
-
-// The distance of planes: not a power of two, which would bring the same pixel
-// of all of them into one set of the cache.
-inline int64_t PlaneSize(int64_t rows, int64_t pitch) {
-  return rows * pitch + kWidth;
-}
-
-inline float ToFloat(float value) { return value; }
-
-inline float ToFloat(bfloat16 value) {
-  const uint32_t bits = static_cast<uint32_t>(value.bits) << 16;
-  float wide;
-  std::memcpy(&wide, &bits, sizeof(wide));
-  return wide;
-}
-
-// Planes of one channel each, zeros around the image and between its pixels.
-// Columns that are a stride apart are neighbours: column u of a row is at place
-// u / phases of the part u % phases.
-struct Planes {
-  int64_t rows, first_row, first_column, phases, length;
-  int64_t row_spread, column_spread;  // distance of the image's pixels
-  float* data;
-
-  int64_t pitch() const { return phases * length; }
-  int64_t size() const { return PlaneSize(rows, pitch()); }
-  int64_t Place(int64_t row, int64_t column) const {
-    return row * pitch() + column % phases * length + column / phases;
-  }
-};
-
-// Brings the channels of an image apart; kChannels is 0 where it is any.
-template <int kChannels, typename T>
-inline void SplitChannels(const Planes& planes, const T* image, int64_t height,
-                          int64_t width, int64_t any_channels) {
-  const int64_t channels = kChannels > 0 ? kChannels : any_channels;
-  const bool is_dense = planes.phases == 1 && planes.column_spread == 1;
-  std::memset(planes.data, 0, channels * planes.size() * sizeof(float));
-  for (int64_t h = 0; h < height; ++h) {
-    const T* __restrict from = image + h * width * channels;
-    float* __restrict to =
-        planes.data + (h * planes.row_spread - planes.first_row) *
-                          planes.pitch();
-    if (is_dense) {
-      to -= planes.first_column;
-      for (int64_t w = 0; w < width; ++w) {
-        for (int64_t c = 0; c < channels; ++c) {
-          to[c * planes.size() + w] = ToFloat(from[w * channels + c]);
-        }
-      }
-      continue;
-    }
-    for (int64_t w = 0; w < width; ++w) {
-      const int64_t place = planes.Place(
-          0, w * planes.column_spread - planes.first_column);
-      for (int64_t c = 0; c < channels; ++c) {
-        to[c * planes.size() + place] = ToFloat(from[w * channels + c]);
-      }
-    }
-  }
-}
-
-template <typename T>
-inline void ReadPlanes(const Planes& planes, const T* image, int64_t height,
-                       int64_t width, int64_t channels) {
-  auto split = channels == 4    ? SplitChannels<4, T>
-               : channels == 8  ? SplitChannels<8, T>
-               : channels == 16 ? SplitChannels<16, T>
-                                : SplitChannels<0, T>;
-  split(planes, image, height, width, channels);
-}
-
-// The way back: planes of whole vectors, as SumPlanes writes them.
-template <int kChannels, typename T>
-inline void JoinChannels(const float* planes, int64_t pitch, int64_t height,
-                         int64_t width, int64_t any_channels, T* image) {
-  const int64_t channels = kChannels > 0 ? kChannels : any_channels;
-  const int64_t plane = PlaneSize(height, pitch);
-  for (int64_t h = 0; h < height; ++h) {
-    const float* __restrict from = planes + h * pitch;
-    T* __restrict to = image + h * width * channels;
-    if constexpr (std::is_same_v<T, float>) {
-      for (int64_t w = 0; w < width; ++w) {
-        for (int64_t c = 0; c < channels; ++c) {
-          to[w * channels + c] = from[c * plane + w];
-        }
-      }
-    } else {
-      for (int64_t w = 0; w < width; w += kWidth) {
-        for (int64_t c = 0; c < channels; ++c) {
-          T lanes[kWidth];
-          Store(Load(from + c * plane + w), lanes);
-          for (int64_t i = 0; i < kWidth && w + i < width; ++i) {
-            to[(w + i) * channels + c] = lanes[i];
-          }
-        }
-      }
-    }
-  }
-}
-
-template <typename T>
-inline void WritePlanes(const float* planes, int64_t pitch, int64_t height,
-                        int64_t width, int64_t channels, T* image) {
-  auto join = channels == 4    ? JoinChannels<4, T>
-              : channels == 8  ? JoinChannels<8, T>
-              : channels == 16 ? JoinChannels<16, T>
-                               : JoinChannels<0, T>;
-  join(planes, pitch, height, width, channels, image);
-}
 
 // P vectors of kFeatures planes: a sum over taps, those of all channels.
 template <int P>
@@ -203,6 +89,24 @@ inline Planes GradientPlanes(const DenseShape& d) {
   return planes;
 }
 
+// The weights of what is made at once, from `first` of `made` planes on: all
+// taps of the first plane that is summed over, of the second, and so on. Steps
+// are those of planes in the kernel.
+template <typename T>
+inline void PackTaps(const DenseShape& d, const T* kernel, int64_t summed,
+                     int64_t summed_step, int64_t first, int64_t made,
+                     int64_t made_step, float* weights) {
+  const int64_t tap_step = d.channels * d.features;
+  for (int64_t s = 0; s < summed; ++s) {
+    for (int64_t t = 0; t < d.tap_rows * d.tap_columns; ++t) {
+      const T* from = kernel + t * tap_step + s * summed_step;
+      for (int64_t n = first; n < first + kFeatures; ++n) {
+        *weights++ = n < made ? ToFloat(from[n * made_step]) : 0;
+      }
+    }
+  }
+}
+
 template <typename T>
 void DenseConvolve(const Dense<T>& d, int64_t index) {
   const int64_t source = index / d.batch, image = index % d.batch;
@@ -230,15 +134,8 @@ void DenseConvolve(const Dense<T>& d, int64_t index) {
     const int64_t target = source * multiplier + m;
     const T* kernel = d.kernel + target * num_taps * d.channels * d.features;
     for (int64_t f = 0; f < d.features; f += kFeatures) {
-      for (int64_t i = 0; i < taps.count; ++i) {
-        const int64_t c = i / num_taps, t = i % num_taps;
-        for (int64_t n = 0; n < kFeatures; ++n) {
-          taps.weights[i * kFeatures + n] =
-              f + n < d.features
-                  ? ToFloat(kernel[(t * d.channels + c) * d.features + f + n])
-                  : 0;
-        }
-      }
+      PackTaps(d, kernel, d.channels, d.features, f, d.features, 1,
+               taps.weights);
       SumPlanes(in.data, d.row_stride * in.pitch(), taps, out + f * plane,
                 d.out_height, pitch, false);
     }
@@ -279,15 +176,8 @@ void DenseInputGradient(const Dense<T>& d, int64_t index) {
                          d.features,
                d.out_height, d.out_width, d.features);
     for (int64_t c = 0; c < d.channels; c += kFeatures) {
-      for (int64_t i = 0; i < taps.count; ++i) {
-        const int64_t f = i / num_taps, t = i % num_taps;
-        for (int64_t n = 0; n < kFeatures; ++n) {
-          taps.weights[i * kFeatures + n] =
-              c + n < d.channels
-                  ? ToFloat(kernel[(t * d.channels + c + n) * d.features + f])
-                  : 0;
-        }
-      }
+      PackTaps(d, kernel, d.features, 1, c, d.channels, d.features,
+               taps.weights);
       SumPlanes(in.data, in.pitch(), taps, out + c * plane, d.height, pitch,
                 m > 0);
     }
@@ -385,8 +275,9 @@ void DenseKernelGradient(const Dense<T>& d, int64_t index) {
           float* to = sums + m * kernel_size + c * d.features + f;
           int64_t t = 0;
           for (; t + kTapGroup <= num_taps; t += kTapGroup) {
-            AccumulatePlanes<kTapGroup>(x, x_row, offsets + t, g, d.out_height,
-                                        d.out_width, to + t * tap_step, tap_step,
+            AccumulatePlanes<kTapGroup>(x, x_row, offsets + t, g,
+                                        d.out_height, d.out_width,
+                                        to + t * tap_step, tap_step,
                                         d.features - f);
           }
           for (; t < num_taps; ++t) {

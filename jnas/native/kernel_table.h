@@ -5,6 +5,7 @@
 #include "tile.h"
 #include "taps.h"
 #include "depthwise.h"
+#include "planes.h"
 #include "dense.h"
 #include "pool.h"
 #include "normalize.h"
