@@ -17,7 +17,6 @@ from jnas import config as configs
 from jnas.data.base import Dataset, Split
 from jnas.native import lowering
 from jnas.pipeline import (
-  compiling,
   display,
   networks,
   problem,
@@ -222,9 +221,8 @@ def measure(
 
 def compile_step(function: Callable[..., Any], workload: Workload) -> Any:
   """Compiles one of the steps of a workload."""
-  return compiling.run(
-    function, workload.state, workload.batch, donate_argnums=0
-  )
+  jitted = stage.jit(function, donate_argnums=0)
+  return jitted.lower(workload.state, workload.batch).compile()
 
 
 def timer(compiled: Any, workload: Workload) -> Callable[[], float]:

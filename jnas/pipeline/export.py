@@ -13,7 +13,7 @@ import numpy as np
 
 from jnas import options as options_lib
 from jnas.export import card, files, source
-from jnas.pipeline import compiling, display, exportable, folder
+from jnas.pipeline import display, exportable, folder, stage
 from jnas.training import checkpoint, metrics
 
 # Of a file's logits from the network's own, over the largest logit.
@@ -200,7 +200,7 @@ def _write(
   for kind in stages.values():
     with display.waiting(f"writing {kind.file}"):
       kind.write(out / kind.file, trained)
-  own = np.asarray(compiling.jit(trained.logits)(images))
+  own = np.asarray(stage.jit(trained.logits)(images))
   differences = {}
   for kind in stages.values():
     with display.waiting(f"comparing {kind.file}"):

@@ -15,7 +15,7 @@ from jnas.data import loader, placing, prefetch
 from jnas.data.base import AnySplit, Split
 from jnas.data.masked import MaskedSplit
 from jnas.data.streamed import StreamedSplit
-from jnas.pipeline import compiling, display
+from jnas.pipeline import display
 from jnas.training import (
   checkpoint,
   memory,
@@ -113,7 +113,7 @@ def compile_step(
 ) -> Any:
   """Compiles a step for arguments like these, showing that it goes on."""
   with display.waiting(f"compiling the {what}"):
-    return _Waited(compiling.run(function, *args, **jit_options))
+    return _Waited(jit(function, **jit_options).lower(*args).compile())
 
 
 class _Waited:
@@ -125,6 +125,19 @@ class _Waited:
 
   def __call__(self, *args: Any) -> Any:
     return sharding.wait(self._compiled(*args))
+
+
+def jit(function: Callable[..., Any], **options: Any) -> Any:
+  """`jax.jit`, so that `jax.checkpoint` saves memory on CPU too.
+
+  XLA on CPU drops the barriers that keep what is computed again behind the
+  forward pass, and then computes it early and stores it all the same.
+  """
+  if jax.default_backend() == "cpu":
+    options["compiler_options"] = {
+      "xla_disable_hlo_passes": "cse_barrier_expander"
+    }
+  return jax.jit(function, **options)
 
 
 def peak_bytes(*compiled: jax.stages.Compiled) -> int:
