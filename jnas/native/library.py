@@ -42,6 +42,8 @@ _TARGETS = (
   "jnas_mix",
   "jnas_mix_spread",
   "jnas_mix_inner",
+  "jnas_assemble",
+  "jnas_cut",
 )
 
 # XLA promises to take handlers a year old; its interface changes twice a year.
@@ -88,7 +90,9 @@ def call(target: str, results, *args: jax.Array, **attributes):
   """Calls a kernel: results as `[(shape, dtype), ...]`, a list of arrays."""
   for name, value in attributes.items():
     kind = np.float32 if isinstance(value, float) else np.int64
-    attributes[name] = kind(value)
+    attributes[name] = (
+      np.asarray(value, kind) if np.ndim(value) else kind(value)
+    )
   shapes = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in results]
   return jax.ffi.ffi_call(target, shapes)(*args, **attributes)
 

@@ -176,7 +176,7 @@ def zero_tangent(x: jax.Array) -> ad.Zero:
   return ad.Zero(jax.typeof(x).to_tangent_aval())
 
 
-def _evaluate_shapes(name: str, shapes: Callable, *avals, **params):
+def _evaluate_shapes(name: str, shapes: Callable, /, *avals, **params):
   # A sum over devices would be missing from gradients, without a word.
   types = [getattr(aval, "manual_axis_type", None) for aval in avals]
   if any(getattr(type_, "varying", None) for type_ in types):

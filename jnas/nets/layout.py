@@ -4,12 +4,10 @@ import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from jnas.nets import detached, loops, packing, schedule, width
 from jnas.nets.context import Context
-from jnas.ops.base import BATCH_NORM_MOMENTUM
 from jnas.types import Array, PyTree
 
 
@@ -65,11 +63,11 @@ class Layout:
     self.trees = [
       variables.read(*context.path(group)) for group in self.graph.groups
     ]
-    self.stacks = [
+    stacks = [
       context.count_outputs(group, *trees, x)
       for group, trees in zip(self.graph.groups, self.trees, strict=True)
     ]
-    stack_of = dict(zip(self.graph.groups, self.stacks, strict=True))
+    stack_of = dict(zip(self.graph.groups, stacks, strict=True))
     self.is_merged = context.plan.stride == 1
     # The node of the first slot.
     self.base = 0 if self.is_merged else self.first
@@ -100,11 +98,7 @@ class Layout:
     """Parameters (0) or statistics (1) as matrices."""
     operations = tuple(self._pack(stage, which) for stage in self.stages)
     enter, leave = (
-      packing.pack(
-        [self.variables.read(name)[which] for name in names],
-        [1] * len(names),
-        rows,
-      )
+      self._pack_ports(names, which, rows)
       for names, rows in (
         (self._enter_names(), self.last),
         (self._leave_names(), self.graph.num_nodes),
@@ -114,39 +108,39 @@ class Layout:
 
   def _pack(self, stage: schedule.Stage, which: int) -> Array:
     """`[S, F, Q]`, a row for each feature of each node."""
-    matrices = []
-    for features in stage.features:
-      groups = list(dict.fromkeys(feature.group for feature in features))
-      matrices.append(
-        packing.pack(
-          [self.trees[group][which] for group in groups],
-          [self.stacks[group] for group in groups],
-          stage.turns.shape[1],
-        )
-      )
-    widest = max(matrix.shape[1] for matrix in matrices)
-    return jnp.stack([packing.widen(matrix, widest) for matrix in matrices])
+    groups, starts = _rows_of(stage)
+    trees = [self.trees[group][which] for group in groups]
+    nodes, features = stage.turns.shape[:2]
+    widest = max(map(packing.width, trees), default=0)
+    matrix = packing.pack(trees, starts, (nodes * features, widest))
+    return matrix.reshape(nodes, features, widest)
+
+  def _pack_ports(self, names: list[str], which: int, rows: int) -> Array:
+    """`[rows, Q]`, a row for each bottleneck."""
+    trees = [self.variables.read(name)[which] for name in names]
+    widest = max(map(packing.width, trees), default=0)
+    return packing.pack(trees, range(len(names)), (rows, widest))
 
   def write(self, moved: Weights) -> None:
     """Replaces the statistics."""
     for stage, matrix in zip(self.stages, moved.operations, strict=True):
-      for features, rows in zip(stage.features, matrix, strict=True):
-        start = 0
-        for index in dict.fromkeys(feature.group for feature in features):
-          stop = start + self.stacks[index]
-          self.variables.write(
-            packing.unpack(rows[start:stop], self.trees[index][1]),
-            *self.context.path(self.graph.groups[index]),
-          )
-          start = stop
-    for names, rows in (
+      groups, starts = _rows_of(stage)
+      stats = packing.unpack(
+        matrix.reshape(-1, matrix.shape[-1]),
+        [self.trees[group][1] for group in groups],
+        starts,
+      )
+      for group, new in zip(groups, stats, strict=True):
+        path = self.context.path(self.graph.groups[group])
+        self.variables.write(new, *path)
+    for names, matrix in (
       (self._enter_names(), moved.enter),
       (self._leave_names(), moved.leave),
     ):
-      for index, name in enumerate(names):
-        tree = self.variables.read(name)[1]
-        row = rows[index : index + 1]
-        self.variables.write(packing.unpack(row, tree), name)
+      trees = [self.variables.read(name)[1] for name in names]
+      stats = packing.unpack(matrix, trees, range(len(names)))
+      for name, new in zip(names, stats, strict=True):
+        self.variables.write(new, name)
 
   def _enter_names(self) -> list[str]:
     # Nothing leaves the last node.
@@ -197,14 +191,18 @@ class Layout:
     stats: Array,
   ) -> tuple[Array, Array]:
     """Runs a submodule, variables like those given, on rows of matrices."""
-    inside = packing.unpack(params[None], like[0])
-    if not self.context.train:
-      return run(inside, packing.unpack(stats[None], like[1]))[0], stats
-    # Running statistics only enter as a share of the moved ones: added behind,
-    # they need not be unpacked for each operation.
-    still = jax.tree.map(
-      lambda leaf: jnp.zeros((1, *leaf.shape[1:]), leaf.dtype), like[1]
+    y, moved = run(
+      packing.unpack_row(params, like[0]), packing.unpack_row(stats, like[1])
     )
-    y, moved = run(inside, still)
-    moved = packing.fit(moved, len(stats))
-    return y, BATCH_NORM_MOMENTUM * stats + moved
+    if not self.context.train:
+      return y, stats
+    return y, packing.pack_row(moved, len(stats))
+
+
+def _rows_of(stage: schedule.Stage) -> tuple[list[int], list[int]]:
+  """The groups of a stage, and each one's first row in `[S * F, Q]`."""
+  starts: dict[int, int] = {}
+  for s, features in enumerate(stage.features):
+    for f, feature in enumerate(features):
+      starts.setdefault(feature.group, s * stage.turns.shape[1] + f)
+  return list(starts), list(starts.values())

@@ -1,60 +1,72 @@
 """Variables of stacked submodules as the rows of one matrix."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
 
+from jnas.native import blocks
 from jnas.types import Array, PyTree
 
 
-def pack(trees: Sequence[PyTree], stacks: Sequence[int], rows: int) -> Array:
-  """Variables of submodules one below the other, padded with zeros.
+def width(tree: PyTree) -> int:
+  """The numbers in a row of a submodule whose leaves are `[T, ...]`."""
+  return sum(math.prod(leaf.shape[1:]) for leaf in jax.tree.leaves(tree))
+
+
+def pack(
+  trees: Sequence[PyTree], starts: Sequence[int], shape: tuple[int, int]
+) -> Array:
+  """Variables of submodules in rows of a matrix, zeros beside and between.
 
   Args:
     trees: of each submodule; leaves are `[T, ...]`, T its own.
-    stacks: T of each.
-    rows: R, at least the sum of all T.
+    starts: the first of the T rows of each.
+    shape: of the matrix, `(R, Q)`, Q at least the `width` of each.
 
   Returns:
-    `[R, Q]`, Q the numbers of the largest submodule.
+    `[R, Q]`.
   """
-  blocks = [
-    [leaf.reshape(stack, -1) for leaf in jax.tree.leaves(tree)]
-    for tree, stack in zip(trees, stacks, strict=True)
-  ]
-  sizes = [sum(leaf.shape[1] for leaf in block) for block in blocks]
-  widest = max(sizes, default=0)
-  dtype = jnp.result_type(jnp.float32, *(leaf for b in blocks for leaf in b))
-  parts = [
-    jnp.concatenate([*block, jnp.zeros((stack, widest - size), dtype)], axis=1)
-    for block, stack, size in zip(blocks, stacks, sizes, strict=True)
-  ]
-  missing = jnp.zeros((rows - sum(stacks), widest), dtype)
-  return jnp.concatenate([*parts, missing])
+  leaves = jax.tree.leaves(list(trees))
+  dtype = jnp.result_type(jnp.float32, *leaves)
+  if not leaves:
+    return jnp.zeros(shape, dtype)
+  arrays = [leaf.astype(dtype) for leaf in leaves]
+  return blocks.assemble(arrays, list(_places(trees, starts)), shape)
 
 
-def unpack(matrix: Array, tree: PyTree) -> PyTree:
-  """Rows `[T, Q]` as variables of a submodule like `tree`."""
-  leaves, form = jax.tree.flatten(tree)
-  parts, start = [], 0
-  for leaf in leaves:
-    size = math.prod(leaf.shape[1:])
-    part = matrix[:, start : start + size]
-    parts.append(part.reshape(len(matrix), *leaf.shape[1:]))
-    start += size
+def unpack(
+  matrix: Array, trees: Sequence[PyTree], starts: Sequence[int]
+) -> list[PyTree]:
+  """Rows `[R, Q]` as variables of submodules like `trees`: undoes `pack`."""
+  leaves, form = jax.tree.flatten(list(trees))
+  if not leaves:
+    return list(trees)
+  shapes = [leaf.shape for leaf in leaves]
+  parts = blocks.cut(matrix, list(_places(trees, starts)), shapes)
   return jax.tree.unflatten(form, parts)
 
 
-def fit(tree: PyTree, columns: int) -> Array:
+def pack_row(tree: PyTree, columns: int) -> Array:
   """Variables `[1, ...]` of a submodule as a row `[Q]`, zeros behind them."""
-  leaves = [leaf.reshape(-1) for leaf in jax.tree.leaves(tree)]
-  missing = columns - sum(len(leaf) for leaf in leaves)
-  dtype = jnp.result_type(jnp.float32, *leaves)
-  return jnp.concatenate([*leaves, jnp.zeros(missing, dtype)])
+  return pack([tree], [0], (1, columns))[0]
 
 
-def widen(matrix: Array, columns: int) -> Array:
-  """`[R, Q]` with columns of zeros behind it."""
-  return jnp.pad(matrix, ((0, 0), (0, columns - matrix.shape[1])))
+def unpack_row(row: Array, tree: PyTree) -> PyTree:
+  """A row `[Q]` as variables `[1, ...]` of a submodule like `tree`."""
+  like = jax.tree.map(
+    lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape[1:]), leaf.dtype), tree
+  )
+  return unpack(row[None], [like], [0])[0]
+
+
+def _places(
+  trees: Sequence[PyTree], starts: Sequence[int]
+) -> Iterator[blocks.Place]:
+  for tree, start in zip(trees, starts, strict=True):
+    column = 0
+    for leaf in jax.tree.leaves(tree):
+      size = math.prod(leaf.shape[1:])
+      yield blocks.Place(start, column, leaf.shape[0], size)
+      column += size

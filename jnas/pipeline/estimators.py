@@ -19,7 +19,15 @@ import numpy as np
 from jnas import config as configs
 from jnas import methods
 from jnas.methods import unas
-from jnas.pipeline import display, networks, problem, programs, search, stage
+from jnas.pipeline import (
+  display,
+  networks,
+  orders,
+  problem,
+  programs,
+  search,
+  stage,
+)
 from jnas.training import batches, checkpoint, keys, steps
 from jnas.training.keys import Purpose, Stage
 from jnas.training.state import SearchState
@@ -167,14 +175,14 @@ def train_batches(
   """The first batches of the weights, in the order of a search."""
   done = epoch = 0
   while done < number:
-    order, _ = search.orders(
+    order, _ = orders.of_epoch(
       parts,
       base_key,
       epoch,
       [train.num_images] * 2,
       train.batch_size,
     )
-    crop_key, _ = search.crops(base_key, epoch)
+    crop_key, _ = orders.crops(base_key, epoch)
     for batch in train.batches(order[: number - done], crop_key=crop_key):
       yield batch
       done += 1

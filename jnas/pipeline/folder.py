@@ -2,8 +2,6 @@
 
 import contextlib
 import dataclasses
-import errno
-import fcntl
 import json
 import os
 import pathlib
@@ -12,7 +10,7 @@ from typing import Any
 
 from jnas import config as configs
 from jnas import genotype as genotypes
-from jnas.pipeline import selecting
+from jnas.pipeline import lock, selecting
 from jnas.training import checkpoint, processes
 from jnas.training.metrics import MetricsFile
 
@@ -94,7 +92,7 @@ class RunFolder:
       self.path.mkdir(parents=True, exist_ok=True)
       self._write_config()
     elif _differing(self.path, self.config):
-      with _lock(self.path):  # what is there may have begun by now
+      with lock.hold(self.path):  # what is there may have begun by now
         _refuse_other(self.path, self.config)
         self._write_config()
 
@@ -120,35 +118,13 @@ class RunFolder:
     """
 
     def enter() -> None:
-      stack.enter_context(_lock(self.path))
+      stack.enter_context(lock.hold(self.path))
       if _differing(self.path, self.config):
         _refuse_other(self.path, self.config, begun=True)
 
     with contextlib.ExitStack() as stack:
       processes.from_first(enter)
       yield
-
-
-@contextlib.contextmanager
-def _lock(path: pathlib.Path) -> Iterator[None]:
-  """Holds the lock of a folder.
-
-  Raises:
-    ValueError: if another run holds it.
-  """
-  with (path / ".lock").open("a") as file:
-    try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-      raise ValueError(
-        f"{path} is in use by another run: wait until it ends, or use "
-        "another --workdir"
-      ) from error
-    except OSError as error:
-      # Some network file systems have no locks; then there is none here.
-      if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
-        raise
-    yield
 
 
 def open_run(config: configs.Config, workdir: str | pathlib.Path) -> RunFolder:
@@ -203,7 +179,7 @@ def _is_begun(path: pathlib.Path) -> bool:
   if not (path / ".lock").exists():
     return False
   try:
-    with _lock(path):
+    with lock.hold(path):
       return False
   except ValueError:
     return True

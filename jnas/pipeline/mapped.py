@@ -23,6 +23,7 @@ from jnas.nets import count
 from jnas.pipeline import (
   epochs,
   folder,
+  orders,
   problem,
   programs,
   records,
@@ -112,7 +113,7 @@ def run(
 
   def batches(epoch: int, start: int) -> Iterator[tuple[Any, Any, bool]]:
     drawn = [
-      search.orders(
+      orders.of_epoch(
         made, key, epoch, [len(part) for part in index], config.batch_size
       )
       for key, index in zip(base_keys, images.index, strict=True)
@@ -122,8 +123,8 @@ def run(
         whole,
         np.stack(
           [
-            index[part][orders[part]]
-            for index, orders in zip(images.index, drawn, strict=True)
+            index[part][order[part]]
+            for index, order in zip(images.index, drawn, strict=True)
           ],
           axis=1,
         ),

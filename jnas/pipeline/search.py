@@ -6,7 +6,7 @@ Source: DARTS, Algorithm 1; SPEC 3.0 and 3.1.
 import dataclasses
 import itertools
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -27,6 +27,7 @@ from jnas.pipeline import (
   latency,
   lookup,
   networks,
+  orders,
   problem,
   progressive,
   records,
@@ -34,7 +35,7 @@ from jnas.pipeline import (
   stage,
 )
 from jnas.pipeline import programs as programs_of
-from jnas.training import keys, memory, metrics, preemption, processes, steps
+from jnas.training import keys, memory, metrics, preemption, processes
 from jnas.training.keys import Purpose, Stage
 from jnas.training.state import SearchState
 
@@ -283,10 +284,10 @@ def _train(
 
   def batches(epoch: int, start: int) -> Iterator[tuple[Any, Any, bool]]:
     moves_arch = programs.arch_step is not None and epoch >= config.arch_warmup
-    train_order, valid_order = orders(
+    train_order, valid_order = orders.of_epoch(
       search, base_key, epoch, [len(part) for part in splits], config.batch_size
     )
-    crop_keys = crops(base_key, epoch)
+    crop_keys = orders.crops(base_key, epoch)
     return zip(
       train.batches(train_order, start=start, crop_key=crop_keys[0]),
       # Not read where the architecture waits: nothing is decoded then.
@@ -349,46 +350,6 @@ def _train(
     peak_bytes=peak_bytes,
     seconds=seconds,
   )
-
-
-def orders(
-  search: steps.Search,
-  base_key: jax.Array,
-  epoch: int,
-  sizes: Sequence[int],
-  batch_size: int,
-) -> tuple[np.ndarray, np.ndarray]:
-  """The order of training and of validation images in an epoch.
-
-  There is one validation batch for each training batch; a validation split
-  with fewer whole batches is passed over several times, each time shuffled
-  anew.
-  """
-  num_train, num_valid = sizes
-  per_pass = loader.steps_per_epoch(num_valid, batch_size)
-  passes = -(-search.steps_per_epoch // per_pass)
-  train_key = keys.key_for(base_key, Purpose.TRAIN_ORDER, epoch)
-  valid_orders = [
-    loader.epoch_order(
-      keys.key_for(base_key, Purpose.VALID_ORDER, epoch * passes + index),
-      num_valid,
-      batch_size,
-    )
-    for index in range(passes)
-  ]
-  return (
-    loader.epoch_order(train_key, num_train, batch_size),
-    np.concatenate(valid_orders)[: search.steps_per_epoch],
-  )
-
-
-def crops(base_key: jax.Array, epoch: int) -> tuple[jax.Array, jax.Array]:
-  """What the crops of an epoch's `orders` are drawn from."""
-  train_key, valid_key = (
-    keys.key_for(base_key, purpose, epoch)
-    for purpose in (Purpose.TRAIN_CROP, Purpose.VALID_CROP)
-  )
-  return train_key, valid_key
 
 
 def describe(record: dict[str, Any]) -> str:

@@ -15,8 +15,7 @@ from jnas import config as configs
 from jnas.data import placing
 from jnas.data.base import Dataset
 from jnas.methods import held
-from jnas.pipeline import epochs, folder, problem, programs, stage
-from jnas.pipeline import search as search_stage
+from jnas.pipeline import epochs, folder, orders, problem, programs, stage
 from jnas.pipeline.journal import Journal
 from jnas.training import keys, loop, metrics, optim, sharding, steps
 from jnas.training.keys import Stage
@@ -248,10 +247,10 @@ def _batches(
   tuning: Tuning, epoch: int, start: int
 ) -> Iterator[tuple[Any, Any]]:
   sizes = [part.num_images for part in (tuning.train, tuning.valid)]
-  train_order, valid_order = search_stage.orders(
+  train_order, valid_order = orders.of_epoch(
     tuning.search, tuning.base_key, epoch, sizes, tuning.train.batch_size
   )
-  train_crops, valid_crops = search_stage.crops(tuning.base_key, epoch)
+  train_crops, valid_crops = orders.crops(tuning.base_key, epoch)
   return zip(
     tuning.train.batches(train_order, start=start, crop_key=train_crops),
     tuning.valid.batches(valid_order, start=start, crop_key=valid_crops),

@@ -9,11 +9,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jax import flatten_util
 
 from jnas.config import EvaluateConfig, SearchConfig, SegmentConfig
 from jnas.functional import schedules
-from jnas.native import apart
+from jnas.native import apart, blocks
 from jnas.types import Array, PyTree
 
 # Decays of Adam on the weights.
@@ -64,15 +63,30 @@ def weights(
 
 
 def _flat(
-  whole: optax.GradientTransformationExtraArgs,
+  whole: optax.GradientTransformation,
 ) -> optax.GradientTransformation:
   """The same on one long vector instead of hundreds of leaves.
 
   A few instructions to compile instead of a few for each leaf.
   """
-  return optax.flatten(
-    optax.GradientTransformation(whole.init, apart.on_cpu(whole.update))
-  )
+  inner = optax.with_extra_args_support(whole)
+
+  def init(params: PyTree) -> PyTree:
+    return inner.init(blocks.ravel(params)[0])
+
+  def update(updates, state, params=None):
+    flat, restore = blocks.ravel(params)
+    run = apart.on_cpu(inner.update)
+    moved, state = run(blocks.ravel(updates)[0], state, flat)
+    return restore(moved), state
+
+  return optax.GradientTransformation(init, update)
+
+
+def apply_updates(params: PyTree, updates: PyTree) -> PyTree:
+  """Adds what `weights` gives to the parameters, all leaves at once."""
+  flat, restore = blocks.ravel(params)
+  return restore(flat + blocks.ravel(updates)[0])
 
 
 def weights_lr(settings: SearchConfig | EvaluateConfig, epoch) -> Array:
@@ -209,5 +223,5 @@ def momentum_of(params_opt: PyTree, params: PyTree) -> PyTree:
   Zeros where the optimiser is not SGD.
   """
   buffer = optax.tree_utils.tree_get(params_opt, "trace")
-  flat, unflatten = flatten_util.ravel_pytree(params)
-  return unflatten(jnp.zeros_like(flat) if buffer is None else buffer)
+  flat, restore = blocks.ravel(params)
+  return restore(jnp.zeros_like(flat) if buffer is None else buffer)

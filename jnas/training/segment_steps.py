@@ -14,7 +14,7 @@ import optax
 
 from jnas.data import augment
 from jnas.functional import pixels
-from jnas.training import keys, metrics
+from jnas.training import keys, metrics, optim
 from jnas.training.batches import Batch
 from jnas.training.keys import Purpose
 from jnas.training.state import TrainState
@@ -98,7 +98,7 @@ def make_train_step(
     )
     moved = state._replace(
       step=state.step + 1,
-      params=optax.apply_updates(state.params, updates),
+      params=optim.apply_updates(state.params, updates),
       batch_stats=stats,
       params_opt=params_opt,
       sums=metrics.add(state.sums, sums),

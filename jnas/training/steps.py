@@ -324,7 +324,7 @@ def make_weight_step(
     )
     moved = moved._replace(
       step=state.step + 1,
-      params=optax.apply_updates(state.params, updates),
+      params=optim.apply_updates(state.params, updates),
       batch_stats=stats,
       params_opt=params_opt,
       memory=search.method.after_step(search.settings, moved.arch, context),

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from jnas.functional import schedules
-from jnas.training import batches, keys, metrics
+from jnas.training import batches, keys, metrics, optim
 from jnas.training.batches import Batch, Images
 from jnas.training.keys import Purpose
 from jnas.training.state import TrainState
@@ -101,7 +101,7 @@ def make_train_step(
     updates, params_opt = training.params_tx.update(
       grad, state.params_opt, state.params
     )
-    params = optax.apply_updates(state.params, updates)
+    params = optim.apply_updates(state.params, updates)
     moved = state._replace(
       step=state.step + 1,
       params=params,
