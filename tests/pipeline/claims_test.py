@@ -58,7 +58,7 @@ def test_selection_has_to_avoid_noise_at_no_cost(noise, accuracy, holds):
     }
   )
   assert verdict.holds == holds
-  assert f"PT {100 * accuracy:.1f} +- 0.0 %, {noise:.1f}" in verdict.ours
+  assert f"PT {100 * accuracy:.1f} %, {noise:.1f}" in verdict.ours
 
 
 def test_a_child_of_dst_may_lose_two_points_more():
@@ -67,7 +67,7 @@ def test_a_child_of_dst_may_lose_two_points_more():
     return CLAIMS["P9"].judge(arms)
 
   assert judge(0.029).holds and not judge(0.031).holds
-  assert judge(0.029).ours == "DST 2.9 +- 0.0, EnTranNAS 1.0 +- 0.0 points"
+  assert judge(0.029).ours == "DST 2.9, EnTranNAS 1.0 points"
 
 
 def test_trajectories_are_compared_by_their_means():
@@ -97,7 +97,7 @@ def test_the_gap_has_to_overfit_less_with_either_estimator():
     return CLAIMS["P17"].judge(arms)
 
   assert judge(0.2).holds and not judge(0.4).holds
-  assert "gap, REBAR: 0.10 +- 0.00, retrained 50.0 +- 0.0 %" in judge(0.2).ours
+  assert "gap, REBAR: 0.10, retrained 50.0 %" in judge(0.2).ours
 
 
 def test_nodes_with_one_pair_twice_are_counted():
@@ -113,7 +113,7 @@ def test_nodes_with_one_pair_twice_are_counted():
 
   fewer = judge(arm(twice, twice), arm(twice, other))
   assert fewer.holds
-  assert fewer.ours == "50.0 +- 0.0 % without, 25.0 +- 0.0 % with the penalty"
+  assert fewer.ours == "50.0 % without, 25.0 % with the penalty"
   assert not judge(arm(twice, other), arm(other, twice)).holds
 
 
@@ -182,8 +182,7 @@ def test_the_supernet_has_to_lose_half_as_much_as_a_plain_network():
 
   assert judge(0.26).holds and not judge(0.24).holds  # 19 and 21 of 40 points
   assert judge(0.26).ours == (
-    "supernet 45.0 +- 0.0 to 26.0 +- 0.0 %, plain network 50.0 +- 0.0 to "
-    "10.0 +- 0.0 %"
+    "supernet 45.0 to 26.0 %, plain network 50.0 to 10.0 %"
   )
 
 
@@ -199,9 +198,7 @@ def test_tuning_has_to_find_more_than_none():
   assert judge(0.4, 0.3, 0.5, 0.505).holds
   assert not judge(0.5, 0.6, 0.5, 0.5).holds
   assert not judge(0.4, 0.3, 0.5, 0.7).holds  # 10 epochs find more
-  assert judge(0.4, 0.3, 0.5, 0.5).ours == (
-    "40.0 +- 0.0, 30.0 +- 0.0, 50.0 +- 0.0, 50.0 +- 0.0 %"
-  )
+  assert judge(0.4, 0.3, 0.5, 0.5).ours == ("40.0, 30.0, 50.0, 50.0 %")
 
 
 def test_skips_have_to_outgrow_convolutions():
@@ -215,8 +212,8 @@ def test_skips_have_to_outgrow_convolutions():
   even, skips = ((0.5, 0.5), (0.4, 0.6)), ((0.6, 0.4), (0.4, 0.6))
   assert judge(even, skips).holds and not judge(skips, even).holds
   assert judge(even, skips).ours == (
-    "weight of skip_connect less that of sep_conv_3x3 -0.100 +- 0.000 at "
-    "first, 0.000 +- 0.000 at last; above 0 on 50.0 +- 0.0 % of the edges"
+    "weight of skip_connect less that of sep_conv_3x3 -0.100 at "
+    "first, 0.000 at last; above 0 on 50.0 % of the edges"
   )
 
 
@@ -250,7 +247,7 @@ def test_the_second_order_is_reported_and_not_judged(capsys):
     }
   )
   assert verdict.holds is None
-  assert verdict.ours == "accuracy 50.0 +- 0.0 % first, 60.0 +- 0.0 % second"
+  assert verdict.ours == "accuracy 50.0 % first, 60.0 % second"
   row = {"claim": "P20", "statement": "s", "paper": "p", **verdict._asdict()}
   claims.show([row])
   shown = capsys.readouterr()

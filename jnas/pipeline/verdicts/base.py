@@ -64,9 +64,11 @@ def points(values: Sequence[float]) -> str:
 
 
 def spread(values: Sequence[float], *, digits: int = 1) -> str:
-  """Mean and standard deviation."""
-  deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-  return f"{statistics.mean(values):.{digits}f} +- {deviation:.{digits}f}"
+  """Mean and standard deviation; one value has none."""
+  mean = f"{statistics.mean(values):.{digits}f}"
+  if len(values) == 1:
+    return mean
+  return f"{mean} +- {statistics.stdev(values):.{digits}f}"
 
 
 def field(records: Records, name: str) -> list[float]:
