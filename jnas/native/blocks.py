@@ -2,13 +2,14 @@
 
 Hundreds of small variables are handled as one matrix, and XLA on CPU compiles
 a function, and runs a task, for each piece that is cut from an array: here it
-is one task for all.
+is one task for all. On several devices, and under `vmap` where the matrix has
+several rows, it is XLA that moves the pieces.
 """
 
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -41,6 +42,11 @@ def assemble(
 
   Returns:
     `[R, Q]`.
+
+  Raises:
+    ValueError: for arrays of several types or of other sizes than their
+      blocks, and for blocks that overlap, leave the matrix, or share some of
+      their rows.
   """
   return _assemble_p.bind(*arrays, places=tuple(places), shape=shape)
 
@@ -48,7 +54,11 @@ def assemble(
 def cut(
   matrix: Array, places: Sequence[Place], shapes: Sequence[tuple[int, ...]]
 ) -> list[Array]:
-  """Blocks of `[R, Q]` as arrays of the given shapes: undoes `assemble`."""
+  """Blocks of `[R, Q]` as arrays of the given shapes: undoes `assemble`.
+
+  Raises:
+    ValueError: as in `assemble`.
+  """
   return _cut_p.bind(matrix, places=tuple(places), shapes=tuple(shapes))
 
 
@@ -56,7 +66,7 @@ def ravel(tree: PyTree) -> tuple[Array, Callable[[Array], PyTree]]:
   """The leaves one behind the other, and what brings a tree back from that.
 
   Args:
-    tree: its leaves may be of several types.
+    tree: its leaves are of one or of several floating types.
 
   Returns:
     `[N]` of a type that takes all, and a function of `[N]`.
@@ -86,7 +96,7 @@ def ravel(tree: PyTree) -> tuple[Array, Callable[[Array], PyTree]]:
 def _concatenate(*arrays, places, shape):
   dtype = arrays[0].dtype
   bands: dict[int, list[tuple[Place, Array]]] = {}
-  for place, array in sorted(zip(places, arrays, strict=True), key=_order):
+  for place, array in _in_order(places, arrays):
     bands.setdefault(place.row, []).append((place, array))
   parts, row = [], 0
   for start, band in bands.items():
@@ -104,8 +114,15 @@ def _concatenate(*arrays, places, shape):
   return _join(parts, axis=0)
 
 
-def _order(pair: tuple[Place, Array]) -> Place:
-  return pair[0]
+def _in_order(
+  places: Sequence[Place], things: Sequence[Any]
+) -> list[tuple[Place, Any]]:
+  """Those with numbers, from left to right and then from top to bottom."""
+  pairs = zip(places, things, strict=True)
+  return sorted(
+    (pair for pair in pairs if pair[0].rows and pair[0].columns),
+    key=lambda pair: pair[0],
+  )
 
 
 def _join(parts: Sequence[Array], *, axis: int) -> Array:
@@ -128,24 +145,38 @@ def _slice(matrix, *, places, shapes):
 
 
 def _assemble_shape(*arrays, places, shape):
-  (dtype,) = {array.dtype for array in arrays}
-  for array, place in zip(arrays, places, strict=True):
-    _check(place, array.shape, shape)
-  return primitive.ShapedArray(shape, dtype)
+  types = {array.dtype for array in arrays}
+  if len(types) != 1:
+    raise ValueError(f"arrays of types {sorted(map(str, types))}; use one")
+  _check(places, [array.shape for array in arrays], shape)
+  return primitive.ShapedArray(shape, *types)
 
 
 def _cut_shapes(matrix, *, places, shapes):
-  for shape, place in zip(shapes, places, strict=True):
-    _check(place, shape, matrix.shape)
+  _check(places, shapes, matrix.shape)
   return [primitive.ShapedArray(shape, matrix.dtype) for shape in shapes]
 
 
-def _check(place: Place, shape: Sequence[int], whole: Sequence[int]) -> None:
-  row, column, rows, columns = place
-  if rows * columns != math.prod(shape):
-    raise ValueError(f"array {tuple(shape)} for a block {place}")
-  if min(place) < 0 or row + rows > whole[0] or column + columns > whole[1]:
-    raise ValueError(f"{place} in a matrix {tuple(whole)}")
+def _check(
+  places: Sequence[Place],
+  shapes: Sequence[Sequence[int]],
+  whole: Sequence[int],
+) -> None:
+  for place, shape in zip(places, shapes, strict=True):
+    row, column, rows, columns = place
+    if rows * columns != math.prod(shape):
+      raise ValueError(f"array {tuple(shape)} for a block {place}")
+    if min(place) < 0 or row + rows > whole[0] or column + columns > whole[1]:
+      raise ValueError(f"{place} in a matrix {tuple(whole)}")
+  before = Place(0, 0, 0, 0)
+  for place, _ in _in_order(places, shapes):
+    if (place.row, place.rows) == (before.row, before.rows):
+      is_free = before.column + before.columns <= place.column
+    else:
+      is_free = before.row + before.rows <= place.row
+    if not is_free:
+      raise ValueError(f"{place} and {before} overlap or share some rows")
+    before = place
 
 
 def _run_assemble(*arrays, mesh_axes, places, shape):
@@ -169,36 +200,57 @@ def _run_cut(matrix, *, mesh_axes, places, shapes):
   )
 
 
-def _always(*avals, **params) -> bool:
-  del avals, params
-  return True
-
-
+# Without the kernels XLA may leave pieces out, and read others in place.
 _assemble_p = primitive.make(
   "assemble",
   _assemble_shape,
   xla=_concatenate,
-  # Without the kernels XLA is to see the pieces.
-  native=primitive.Native(_run_assemble, suits=_always),
+  native=primitive.Native(_run_assemble, fuses=True),
 )
 _cut_p = primitive.make(
   "cut",
   _cut_shapes,
   xla=_slice,
-  native=primitive.Native(_run_cut, suits=_always),
+  native=primitive.Native(_run_cut, fuses=True),
   multiple_results=True,
 )
 
 
-def _batch(function: Callable, args, axes, **params):
-  out = jax.vmap(functools.partial(function, **params), axes)(*args)
-  return out, [0] * len(out) if isinstance(out, list) else 0
+def _assemble_batch(args, axes, *, places, shape):
+  if shape[0] != 1:
+    join = functools.partial(_concatenate, places=places, shape=shape)
+    return jax.vmap(join, axes)(*args), 0
+  size = primitive.axis_size(args, axes)
+  arrays = [
+    jnp.broadcast_to(x, (size, *x.shape))
+    if axis is None
+    else jnp.moveaxis(x, axis, 0)
+    for x, axis in zip(args, axes, strict=True)
+  ]
+  matrix = assemble(arrays, _repeat(places, size), (size, shape[1]))
+  return matrix[:, None], 0
+
+
+def _cut_batch(args, axes, *, places, shapes):
+  (matrix,), (axis,) = args, axes
+  matrix = jnp.moveaxis(matrix, axis, 0)
+  size, rows, _ = matrix.shape
+  if rows != 1:
+    split = functools.partial(_slice, places=places, shapes=shapes)
+    parts = jax.vmap(split)(matrix)
+  else:
+    shapes = [(size, *shape) for shape in shapes]
+    parts = cut(matrix[:, 0], _repeat(places, size), shapes)
+  return parts, [0] * len(parts)
+
+
+def _repeat(places: Sequence[Place], size: int) -> list[Place]:
+  """Blocks of one row as those of as many rows alike."""
+  return [place._replace(row=0, rows=size * place.rows) for place in places]
 
 
 def _assemble_transpose(ct, *arrays, places, shape):
   del shape
-  if type(ct) is ad.Zero:
-    return [None] * len(arrays)
   return cut(ct, places, [array.aval.shape for array in arrays])
 
 
@@ -210,7 +262,5 @@ def _cut_transpose(cts, matrix, *, places, shapes):
 
 ad.deflinear2(_assemble_p, _assemble_transpose)
 ad.deflinear2(_cut_p, _cut_transpose)
-batching.primitive_batchers[_assemble_p] = functools.partial(
-  _batch, _concatenate
-)
-batching.primitive_batchers[_cut_p] = functools.partial(_batch, _slice)
+batching.primitive_batchers[_assemble_p] = _assemble_batch
+batching.primitive_batchers[_cut_p] = _cut_batch

@@ -89,10 +89,9 @@ def load() -> Status:
 def call(target: str, results, *args: jax.Array, **attributes):
   """Calls a kernel: results as `[(shape, dtype), ...]`, a list of arrays."""
   for name, value in attributes.items():
-    kind = np.float32 if isinstance(value, float) else np.int64
-    attributes[name] = (
-      np.asarray(value, kind) if np.ndim(value) else kind(value)
-    )
+    if not isinstance(value, np.ndarray):
+      kind = np.float32 if isinstance(value, float) else np.int64
+      attributes[name] = kind(value)
   shapes = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in results]
   return jax.ffi.ffi_call(target, shapes)(*args, **attributes)
 

@@ -42,6 +42,8 @@ class Native(NamedTuple):
     suits: of the operands' shapes and the parameters, whether the kernels are
       the faster code; they always are if it is not given. Otherwise XLA gets
       an operation that it has fast code for, and inlines it.
+    fuses: whether XLA inlines the operation, to fuse its parts with others,
+      wherever the kernels are not used.
   """
 
   run: Callable
@@ -49,6 +51,7 @@ class Native(NamedTuple):
   out_batch_axes: tuple[int | None, ...] = ()
   find_axes: Callable | None = None
   suits: Callable | None = None
+  fuses: bool = False
 
 
 def make(
@@ -218,10 +221,11 @@ def _lower_on_cpu(
     and not ctx.module_context.lowering_parameters.for_export
   ):
     if native.find_axes:
-      axes = native.find_axes(*ctx.avals_in, **params)
-      native = Native(native.run, *axes)
+      before, behind = native.find_axes(*ctx.avals_in, **params)
+      native = native._replace(batch_axes=before, out_batch_axes=behind)
     run = _split_over_devices(native, ctx, multiple_results)
-  if run is None and native.suits is None and _is_on_one_device(ctx):
+  is_apart = native.suits is None and not native.fuses
+  if run is None and is_apart and _is_on_one_device(ctx):
     run = functools.partial(apart.call, xla, tuple(params.items()))
     params = {}
   return mlir.lower_fun(run or xla, multiple_results)(ctx, *args, **params)

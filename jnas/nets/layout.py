@@ -111,15 +111,13 @@ class Layout:
     groups, starts = _rows_of(stage)
     trees = [self.trees[group][which] for group in groups]
     nodes, features = stage.turns.shape[:2]
-    widest = max(map(packing.width, trees), default=0)
-    matrix = packing.pack(trees, starts, (nodes * features, widest))
-    return matrix.reshape(nodes, features, widest)
+    matrix = packing.pack(trees, starts, nodes * features)
+    return matrix.reshape(nodes, features, matrix.shape[-1])
 
   def _pack_ports(self, names: list[str], which: int, rows: int) -> Array:
     """`[rows, Q]`, a row for each bottleneck."""
     trees = [self.variables.read(name)[which] for name in names]
-    widest = max(map(packing.width, trees), default=0)
-    return packing.pack(trees, range(len(names)), (rows, widest))
+    return packing.pack(trees, range(len(names)), rows)
 
   def write(self, moved: Weights) -> None:
     """Replaces the statistics."""
@@ -200,7 +198,10 @@ class Layout:
 
 
 def _rows_of(stage: schedule.Stage) -> tuple[list[int], list[int]]:
-  """The groups of a stage, and each one's first row in `[S * F, Q]`."""
+  """The groups of a stage, and each one's first row in `[S * F, Q]`.
+
+  A group's features lie one behind the other, in the order of its rows.
+  """
   starts: dict[int, int] = {}
   for s, features in enumerate(stage.features):
     for f, feature in enumerate(features):

@@ -10,30 +10,32 @@ from jnas.native import blocks
 from jnas.types import Array, PyTree
 
 
-def width(tree: PyTree) -> int:
-  """The numbers in a row of a submodule whose leaves are `[T, ...]`."""
-  return sum(math.prod(leaf.shape[1:]) for leaf in jax.tree.leaves(tree))
-
-
 def pack(
-  trees: Sequence[PyTree], starts: Sequence[int], shape: tuple[int, int]
+  trees: Sequence[PyTree],
+  starts: Sequence[int],
+  rows: int,
+  columns: int = 0,
 ) -> Array:
   """Variables of submodules in rows of a matrix, zeros beside and between.
 
   Args:
     trees: of each submodule; leaves are `[T, ...]`, T its own.
     starts: the first of the T rows of each.
-    shape: of the matrix, `(R, Q)`, Q at least the `width` of each.
+    rows: R.
+    columns: Q, where that is more than the widest submodule has.
 
   Returns:
-    `[R, Q]`.
+    `[R, Q]` float32, or a type that holds more.
   """
   leaves = jax.tree.leaves(list(trees))
   dtype = jnp.result_type(jnp.float32, *leaves)
+  places = list(_places(trees, starts))
+  widest = max((p.column + p.columns for p in places), default=0)
+  shape = rows, max(columns, widest)
   if not leaves:
     return jnp.zeros(shape, dtype)
   arrays = [leaf.astype(dtype) for leaf in leaves]
-  return blocks.assemble(arrays, list(_places(trees, starts)), shape)
+  return blocks.assemble(arrays, places, shape)
 
 
 def unpack(
@@ -45,12 +47,15 @@ def unpack(
     return list(trees)
   shapes = [leaf.shape for leaf in leaves]
   parts = blocks.cut(matrix, list(_places(trees, starts)), shapes)
-  return jax.tree.unflatten(form, parts)
+  return jax.tree.unflatten(
+    form,
+    [part.astype(leaf.dtype) for part, leaf in zip(parts, leaves, strict=True)],
+  )
 
 
 def pack_row(tree: PyTree, columns: int) -> Array:
   """Variables `[1, ...]` of a submodule as a row `[Q]`, zeros behind them."""
-  return pack([tree], [0], (1, columns))[0]
+  return pack([tree], [0], 1, columns)[0]
 
 
 def unpack_row(row: Array, tree: PyTree) -> PyTree:

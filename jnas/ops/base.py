@@ -83,7 +83,8 @@ class Op(NamedTuple):
   """A candidate operation that keeps the number of channels.
 
   Attributes:
-    build: `(features, stride, targets, settings, name) -> nn.Module`, whose
+    build: `(features, stride, targets, settings, **own) -> nn.Module`, all by
+      name, `own` what Flax gives a module, name and parent, if anything; its
       call maps `(x [S, B, H, W, C], train=bool)` to `[T or 1, B, H', W', C]`
       with H' = H / stride.
     cost: `(input shape, stride, settings) -> Cost` of one edge.

@@ -6,6 +6,7 @@ Source: SPEC 3.0, "Optimiser semantics".
 from collections.abc import Callable
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import optax
@@ -17,6 +18,19 @@ from jnas.types import Array, PyTree
 
 # Decays of Adam on the weights.
 _ADAM = (0.9, 0.999)
+
+
+class Optimizer(NamedTuple):
+  """An optimiser of the weights.
+
+  Attributes:
+    init: the parameters to the state.
+    step: the gradient, the state and the parameters to the parameters moved,
+      and the state after it.
+  """
+
+  init: Callable[[PyTree], PyTree]
+  step: Callable[[PyTree, PyTree, PyTree], tuple[PyTree, PyTree]]
 
 
 class Unroll(NamedTuple):
@@ -35,7 +49,7 @@ class Unroll(NamedTuple):
 
 def weights(
   settings: SearchConfig | EvaluateConfig, *, steps_per_epoch: int
-) -> optax.GradientTransformation:
+) -> Optimizer:
   """The optimiser of the weights: clip, weight decay, SGD or Adam, rate.
 
   Weight decay is added to the gradient, for Adam too. The rate is constant
@@ -59,34 +73,28 @@ def weights(
       lambda count: weights_lr(settings, _epoch(count, steps_per_epoch))
     ),
   )
-  return _flat(whole)
+  return _on_vector(whole)
 
 
-def _flat(
-  whole: optax.GradientTransformation,
-) -> optax.GradientTransformation:
-  """The same on one long vector instead of hundreds of leaves.
+def _on_vector(whole: optax.GradientTransformation) -> Optimizer:
+  """A transformation of one long vector instead of hundreds of leaves.
 
   A few instructions to compile instead of a few for each leaf.
   """
-  inner = optax.with_extra_args_support(whole)
 
   def init(params: PyTree) -> PyTree:
-    return inner.init(blocks.ravel(params)[0])
+    return whole.init(blocks.ravel(params)[0])
 
-  def update(updates, state, params=None):
+  def step(
+    grad: PyTree, state: PyTree, params: PyTree
+  ) -> tuple[PyTree, PyTree]:
+    chex.assert_trees_all_equal_shapes(grad, params)
     flat, restore = blocks.ravel(params)
-    run = apart.on_cpu(inner.update)
-    moved, state = run(blocks.ravel(updates)[0], state, flat)
-    return restore(moved), state
+    update = apart.on_cpu(whole.update)
+    updates, state = update(blocks.ravel(grad)[0], state, flat)
+    return restore(flat + updates), state
 
-  return optax.GradientTransformation(init, update)
-
-
-def apply_updates(params: PyTree, updates: PyTree) -> PyTree:
-  """Adds what `weights` gives to the parameters, all leaves at once."""
-  flat, restore = blocks.ravel(params)
-  return restore(flat + blocks.ravel(updates)[0])
+  return Optimizer(init, step)
 
 
 def weights_lr(settings: SearchConfig | EvaluateConfig, epoch) -> Array:
@@ -132,9 +140,7 @@ def _schedule(settings: SearchConfig | EvaluateConfig, epoch) -> Array:
   )
 
 
-def segmentation(
-  settings: SegmentConfig, *, num_steps: int
-) -> optax.GradientTransformation:
+def segmentation(settings: SegmentConfig, *, num_steps: int) -> Optimizer:
   """SGD with momentum and the "poly" rate, which falls with every step.
 
   Source: DeepLabV3 (arXiv:1706.05587), Sec. 4.1.
@@ -143,7 +149,7 @@ def segmentation(
     settings: lr, lr_power, momentum, weight_decay.
     num_steps: of the whole training.
   """
-  return _flat(
+  return _on_vector(
     optax.chain(
       optax.add_decayed_weights(settings.weight_decay),
       optax.trace(decay=settings.momentum),

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import optax
 
 from jnas.data import augment
 from jnas.functional import pixels
@@ -35,7 +34,7 @@ class Segmenting(NamedTuple):
   net: nn.Module
   mean: tuple[float, ...]
   std: tuple[float, ...]
-  params_tx: optax.GradientTransformation
+  params_tx: optim.Optimizer
   num_classes: int
 
 
@@ -90,7 +89,7 @@ def make_train_step(
     (loss, (accuracy, stats)), grad = jax.value_and_grad(
       objective, has_aux=True
     )(state.params)
-    updates, params_opt = segmenting.params_tx.update(
+    params, params_opt = segmenting.params_tx.step(
       grad, state.params_opt, state.params
     )
     sums = metrics.MetricSums(
@@ -98,7 +97,7 @@ def make_train_step(
     )
     moved = state._replace(
       step=state.step + 1,
-      params=optim.apply_updates(state.params, updates),
+      params=params,
       batch_stats=stats,
       params_opt=params_opt,
       sums=metrics.add(state.sums, sums),

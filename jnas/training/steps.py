@@ -68,7 +68,7 @@ class Search(NamedTuple):
   method: methods.Method
   settings: Any
   images: Images
-  params_tx: optax.GradientTransformation
+  params_tx: optim.Optimizer
   arch_tx: optax.GradientTransformation
   scheme: str
   hessian: Literal["exact", "finite_difference"]
@@ -319,12 +319,12 @@ def make_weight_step(
     else:
       grad, aux = jax.grad(objective, has_aux=True)(state.params, state.arch)
     losses, logits, stats = aux
-    updates, params_opt = search.params_tx.update(
+    params, params_opt = search.params_tx.step(
       grad, state.params_opt, state.params
     )
     moved = moved._replace(
       step=state.step + 1,
-      params=optim.apply_updates(state.params, updates),
+      params=params,
       batch_stats=stats,
       params_opt=params_opt,
       memory=search.method.after_step(search.settings, moved.arch, context),

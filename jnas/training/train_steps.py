@@ -38,7 +38,7 @@ class Training(NamedTuple):
 
   net: nn.Module
   images: Images
-  params_tx: optax.GradientTransformation
+  params_tx: optim.Optimizer
   drop_path: float
   auxiliary_weight: float
   label_smoothing: float
@@ -98,10 +98,9 @@ def make_train_step(
     grad, (losses, logits, stats) = jax.grad(objective, has_aux=True)(
       state.params
     )
-    updates, params_opt = training.params_tx.update(
+    params, params_opt = training.params_tx.step(
       grad, state.params_opt, state.params
     )
-    params = optim.apply_updates(state.params, updates)
     moved = state._replace(
       step=state.step + 1,
       params=params,

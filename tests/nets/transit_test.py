@@ -2,16 +2,19 @@
 
 import functools
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jnas import ops
 from jnas.nets import cell, graph, supernet
 from jnas.nets.options import Options
 from tests.nets import small
 
 PLAIN = Options(engine="first")
+SHARED = Options(engine="first", share_features=True)
 NARROW = Options(engine="first", share_features=True, bottleneck=4)
 each_kind = pytest.mark.parametrize("kind", ["normal", "reduce"])
 
@@ -190,3 +193,33 @@ def test_traced_connections_are_refused_where_they_have_to_be_static():
       ),
       weights,
     )
+
+
+class Centre(nn.Module):
+  """Takes the running mean away, also in training; counts what it has seen."""
+
+  @nn.compact
+  def __call__(self, x, *, train):
+    mean = self.variable("batch_stats", "mean", jnp.zeros, (1, x.shape[-1]))
+    seen = self.variable("batch_stats", "seen", jnp.zeros, (1,), jnp.bfloat16)
+    y = x - mean.value[:, None, None, None]
+    if train:
+      mean.value = 0.5 * mean.value + 0.5 * jnp.mean(x, (0, 1, 2, 3))[None]
+      seen.value = seen.value + 1
+    return y
+
+
+def test_an_operation_that_reads_its_running_statistics(monkeypatch):
+  centre = ops.Op(
+    lambda *, features, stride, targets, settings, **own: Centre(**own),
+    lambda shape, stride, settings: ops.Cost(),
+  )
+  monkeypatch.setitem(ops.OPS, "skip_connect", centre)
+  found = [
+    numbers("normal", SHARED, mode, small.STRUCTURE)
+    for mode in ("recompile", "mask", "switch")
+  ]
+  small.assert_close(found[1], found[0])
+  small.assert_close(found[2], found[0])
+  types = [jax.tree.map(lambda leaf: leaf.dtype, one["moved"]) for one in found]
+  assert types[0] == types[1] == types[2]

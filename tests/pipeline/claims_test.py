@@ -198,7 +198,7 @@ def test_tuning_has_to_find_more_than_none():
   assert judge(0.4, 0.3, 0.5, 0.505).holds
   assert not judge(0.5, 0.6, 0.5, 0.5).holds
   assert not judge(0.4, 0.3, 0.5, 0.7).holds  # 10 epochs find more
-  assert judge(0.4, 0.3, 0.5, 0.5).ours == ("40.0, 30.0, 50.0, 50.0 %")
+  assert judge(0.4, 0.3, 0.5, 0.5).ours == "40.0, 30.0, 50.0, 50.0 %"
 
 
 def test_skips_have_to_outgrow_convolutions():

@@ -9,6 +9,7 @@ import optax
 import pytest
 
 from jnas import config
+from jnas.native import library
 from jnas.training import optim
 
 STEPS_PER_EPOCH = 3
@@ -33,8 +34,11 @@ def run(transform, num_steps):
     state = transform.init(params)
     for step in range(num_steps):
       grad = jax.tree.map(jnp.asarray, gradients(step))
-      updates, state = transform.update(grad, state, params)
-      params = optax.apply_updates(params, updates)
+      if isinstance(transform, optim.Optimizer):
+        params, state = transform.step(grad, state, params)
+      else:
+        updates, state = transform.update(grad, state, params)
+        params = optax.apply_updates(params, updates)
     return jax.tree.map(np.asarray, params)
 
 
@@ -113,12 +117,13 @@ def test_the_optimiser_takes_the_warmed_up_rate():
     weight_decay=0.0,
     clip_norm=1e9,
   )
-  transform = optim.weights(settings, steps_per_epoch=2)
+  optimizer = optim.weights(settings, steps_per_epoch=2)
   params, rates = jnp.zeros(3), []
-  state = transform.init(params)
+  state = optimizer.init(params)
   for _ in range(6):
-    updates, state = transform.update(jnp.ones(3), state, params)
-    rates.append(-float(updates[0]))
+    moved, state = optimizer.step(jnp.ones(3), state, params)
+    rates.append(float(params[0] - moved[0]))
+    params = moved
   # Epochs 0, 1, 2: 0.4 / 2, 0.3, 0.2, two steps each.
   np.testing.assert_allclose(rates, [0.2, 0.2, 0.3, 0.3, 0.2, 0.2], rtol=1e-6)
 
@@ -138,3 +143,47 @@ def test_adam_decays_before_the_moments():
     expected = expected - settings.arch_lr * direction
   found = run(optim.architecture(settings, steps_per_epoch=STEPS_PER_EPOCH), 5)
   np.testing.assert_allclose(found["a"], expected, rtol=1e-6)
+
+
+def test_the_momentum_has_the_shapes_of_the_parameters():
+  optimizer = optim.weights(
+    config.SearchConfig(weight_decay=0.0, clip_norm=1e9), steps_per_epoch=2
+  )
+  params = jax.tree.map(jnp.float32, parameters())
+  grad = jax.tree.map(jnp.float32, gradients(0))
+  _, state = optimizer.step(grad, optimizer.init(params), params)
+  found = optim.momentum_of(state, params)
+  jax.tree.map(np.testing.assert_array_equal, found, grad)
+
+
+@pytest.mark.parametrize(
+  "grad",
+  [
+    {"a": np.ones((3, 2)), "b": {"c": np.ones(4)}},
+    {"a": np.ones((2, 3)), "b": {"c": np.ones(1)}},
+    {"x": np.ones((2, 3)), "y": np.ones(4)},
+  ],
+  ids=["shape", "size", "names"],
+)
+def test_gradients_of_other_parameters_are_refused(grad):
+  optimizer = optim.weights(config.SearchConfig(), steps_per_epoch=2)
+  params = jax.tree.map(jnp.float32, parameters())
+  with pytest.raises(AssertionError):
+    optimizer.step(grad, optimizer.init(params), params)
+
+
+@pytest.mark.skipif(
+  not library.load().is_loaded, reason=f"kernels: {library.load().reason}"
+)
+def test_all_leaves_move_in_one_call():
+  optimizer = optim.weights(config.SearchConfig(), steps_per_epoch=2)
+  params = {str(i): jnp.ones((i + 1, 2)) for i in range(20)}
+  state = optimizer.init(params)
+  step = jax.jit(optimizer.step, donate_argnums=(1, 2))
+  for function in (step, jax.vmap(step, (0, None, 0))):
+    shapes = params
+    if function is not step:
+      shapes = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), params)
+    compiled = jax.jit(function).lower(shapes, state, shapes).compile()
+    text = compiled.as_text() or ""
+    assert (text.count("jnas_assemble"), text.count("jnas_cut")) == (2, 1)
