@@ -26,8 +26,9 @@ class ReLUConvNorm(nn.Module):
   @nn.compact
   def __call__(self, x: Array, *, train: bool) -> Array:
     """Maps `[B, H, W, Cin]` to `[B, H, W, features]`."""
-    y = base.Pointwise(1, self.features, name="conv")(jax.nn.relu(x)[None])
-    return base.BatchNorm(self.affine, name="norm")(y, train=train)[0]
+    conv = base.Pointwise(1, self.features, jax.nn.relu, name="conv")
+    norm = base.BatchNorm(self.affine, name="norm")
+    return norm(conv(x[None]), train=train)[0]
 
 
 class ReduceInput(nn.Module):

@@ -7,7 +7,7 @@ operation is computed again: nothing is stored for each turn.
 Source: DESIGN.md, section 4, "a zero weight saves nothing under jit".
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -149,6 +149,25 @@ def _scale(operands: Operands, edge: Array, y: Array) -> Array:
     return y
   factors = lax.dynamic_index_in_dim(operands.scales, edge, 1)
   return y * factors[:, :, None, None].astype(y.dtype)
+
+
+def zeros(shape: Sequence[int], after: Array) -> Array:
+  """Zeros for a loop to fill, made only when other images are there.
+
+  Zeros that depend on nothing XLA makes at the start of a program, one array
+  for all loops of its shape, and copies it for each: they lie there until the
+  last loop has run. So these depend on a number of each example, in a way that
+  XLA does not see through: two shifts leave nothing of its bits.
+
+  Args:
+    shape: `(N, B, H, W, C)`.
+    after: `[M, B, H', W', C']`, of the type of the zeros.
+  """
+  numbers = after[:1, :, :1, :1, :1].astype(jnp.float32)
+  bits = lax.bitcast_convert_type(numbers, jnp.uint32)
+  sign = lax.shift_right_logical(bits, jnp.uint32(31))
+  nothing = lax.shift_right_logical(sign, jnp.uint32(1))
+  return jnp.broadcast_to(nothing.astype(after.dtype), tuple(shape))
 
 
 def at(stack: Array, index: Any) -> Array:

@@ -89,7 +89,7 @@ def _forwards(
   batch, height, breadth, channels = xs.shape[1:]
   stride = context.plan.stride
   shape = (layout.graph.num_nodes, batch, height // stride, breadth // stride)
-  slots = jnp.zeros((*shape, context.inner), xs.dtype)
+  slots = loops.zeros((*shape, context.inner), xs)
   if layout.is_merged:
     slots = jnp.concatenate([jnp.stack(reads), slots])
   else:
@@ -113,7 +113,7 @@ def _forwards(
     return slots, nodes, put(moved, rows, s), entered, left
 
   # Without bottlenecks the sums are the nodes.
-  nodes = jnp.zeros((*shape, channels if layout.has_ports else 0), xs.dtype)
+  nodes = loops.zeros((*shape, channels if layout.has_ports else 0), xs)
   slots, nodes, moved[-1], entered, left = lax.fori_loop(
     0,
     len(slots),
@@ -140,7 +140,7 @@ def _backwards(
   operands = _operands(params, stats, selection)
   zeros = jax.tree.map(jnp.zeros_like, params)
   doperations, dentered = list(zeros.operations), zeros.enter
-  dslots = jnp.zeros_like(slots)
+  dslots = loops.zeros(slots.shape, dnodes)
   if not layout.has_ports:
     dslots = jnp.concatenate([dslots[: first - base], dnodes])
 
@@ -182,7 +182,10 @@ def _backwards(
       return put(dreads, dx, s), put(rows, new, s)
 
     dreads, doperations[0] = lax.fori_loop(
-      0, first, to_input, (jnp.zeros_like(reads), doperations[0])
+      0,
+      first,
+      to_input,
+      (loops.zeros(reads.shape, dslots), doperations[0]),
     )
   dxs = []
   for node in range(first):

@@ -167,20 +167,27 @@ class Depthwise(nn.Module):
     return kernel.astype(x.dtype)
 
 
+# What is done to a convolution's input first, a ReLU, say. It is done again for
+# the gradient, since the input is kept anyway and what becomes of it need not.
+Prepare = Callable[[Array], Array]
+
+
 class Pointwise(nn.Module):
   """1x1 convolution, one kernel for each target, no bias.
 
   Attributes:
     targets: T.
     features: output channels.
+    prepare: done to the input first; leaves the number of channels.
   """
 
   targets: int
   features: int
+  prepare: Prepare | None = None
 
   def __call__(self, x: Array) -> Array:
     """Maps `[S, B, H, W, Cin]` to `[T, B, H, W, features]`."""
-    return lowering.pointwise_conv(x, self.weights(x))
+    return _convolve(lowering.pointwise_conv, self.prepare, x, self.weights(x))
 
   @nn.compact
   def weights(self, x: Array) -> Array:
@@ -188,6 +195,19 @@ class Pointwise(nn.Module):
     shape = (self.targets, x.shape[-1], self.features)
     kernel = _kernel(self, x.shape[-1], shape)
     return kernel.astype(x.dtype)
+
+
+def _convolve(
+  convolution: Callable[[Array, Array], Array],
+  prepare: Prepare | None,
+  x: Array,
+  kernel: Array,
+) -> Array:
+  """The convolution of what `prepare`, if there is one, makes of x."""
+  if prepare is None:
+    return convolution(x, kernel)
+  run = jax.checkpoint(lambda x, kernel: convolution(prepare(x), kernel))
+  return run(x, kernel)
 
 
 class Conv(nn.Module):
@@ -199,6 +219,7 @@ class Conv(nn.Module):
     kernel: (height, width) of the kernel, each odd.
     strides: (vertical, horizontal).
     dilation: distance of the kernel's taps.
+    prepare: done to the input first; leaves the number of channels.
   """
 
   targets: int
@@ -206,6 +227,7 @@ class Conv(nn.Module):
   kernel: tuple[int, int]
   strides: tuple[int, int] = (1, 1)
   dilation: int = 1
+  prepare: Prepare | None = None
 
   @nn.compact
   def __call__(self, x: Array) -> Array:
@@ -214,12 +236,10 @@ class Conv(nn.Module):
     shape = (self.targets, height, width, x.shape[-1], self.features)
     fan_in = height * width * x.shape[-1]
     kernel = _kernel(self, fan_in, shape)
-    return lowering.dense_conv(
-      x,
-      kernel.astype(x.dtype),
-      strides=self.strides,
-      dilation=self.dilation,
+    convolution = functools.partial(
+      lowering.dense_conv, strides=self.strides, dilation=self.dilation
     )
+    return _convolve(convolution, self.prepare, x, kernel.astype(x.dtype))
 
 
 class BatchNorm(nn.Module):

@@ -111,8 +111,9 @@ class DenseConv(nn.Module):
       self.features,
       (self.kernel, self.kernel),
       (self.stride, self.stride),
+      prepare=jax.nn.relu,
       name="conv",
-    )(jax.nn.relu(x))
+    )(x)
     return base.BatchNorm(self.settings.affine, name="norm")(x, train=train)
 
 
@@ -136,12 +137,12 @@ class ConvPair(nn.Module):
   @nn.compact
   def __call__(self, x: Array, *, train: bool) -> Array:
     """Maps `[S, B, H, W, C]` to `[T, B, H', W', C]`."""
-    x = jax.nn.relu(x)
     x = base.Conv(
       self.targets,
       self.features,
       (1, self.kernel),
       (1, self.stride),
+      prepare=jax.nn.relu,
       name="horizontal",
     )(x)
     x = base.Conv(

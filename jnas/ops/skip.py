@@ -43,21 +43,24 @@ class FactorizedReduce(nn.Module):
         f"cannot split {self.features} channels into two halves: the number "
         "of channels must be even"
       )
-    x = jax.nn.relu(x)
     half = self.features // 2
-    # The second half looks at the pixels that the first one skips.
     x = jnp.concatenate(
       [
-        base.Pointwise(self.targets, half, name="conv_1")(
-          lowering.take_every(x, (2, 2))
-        ),
-        base.Pointwise(self.targets, half, name="conv_2")(
-          lowering.take_every(x, (2, 2), start=1)
-        ),
+        base.Pointwise(self.targets, half, _even, name="conv_1")(x),
+        base.Pointwise(self.targets, half, _odd, name="conv_2")(x),
       ],
       axis=-1,
     )
     return base.BatchNorm(self.affine, name="norm")(x, train=train)
+
+
+def _even(x: Array) -> Array:
+  return lowering.take_every(jax.nn.relu(x), (2, 2))
+
+
+def _odd(x: Array) -> Array:
+  """The pixels that `_even` skips."""
+  return lowering.take_every(jax.nn.relu(x), (2, 2), start=1)
 
 
 class Skip(nn.Module):

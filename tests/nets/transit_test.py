@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jnas import ops
-from jnas.nets import cell, graph, supernet
+from jnas.nets import cell, graph, loops, supernet
 from jnas.nets.options import Options
 from tests.nets import small
 
@@ -223,3 +223,14 @@ def test_an_operation_that_reads_its_running_statistics(monkeypatch):
   small.assert_close(found[2], found[0])
   types = [jax.tree.map(lambda leaf: leaf.dtype, one["moved"]) for one in found]
   assert types[0] == types[1] == types[2]
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_what_loops_fill_is_zero_whatever_comes_before(dtype):
+  values = [-1.0, 1.0, -0.0, np.nan, -np.nan, np.inf, -np.inf]
+  images = jnp.asarray(values, dtype)[None, :, None, None, None]
+  found = jax.jit(loops.zeros, static_argnums=0)((3, 7, 2, 2, 0), images)
+  assert found.shape == (3, 7, 2, 2, 0)
+  found = jax.jit(loops.zeros, static_argnums=0)((3, 7, 2, 2, 4), images)
+  assert found.dtype == dtype
+  np.testing.assert_array_equal(found.astype(jnp.float32), 0.0)
