@@ -167,8 +167,8 @@ class Depthwise(nn.Module):
     return kernel.astype(x.dtype)
 
 
-# What is done to a convolution's input first, a ReLU, say. It is done again for
-# the gradient, since the input is kept anyway and what becomes of it need not.
+# What is done to a convolution's input first, a ReLU, say: a pure function. It
+# is done again for the gradient: the input is kept, not what becomes of it.
 Prepare = Callable[[Array], Array]
 
 
@@ -186,7 +186,10 @@ class Pointwise(nn.Module):
   prepare: Prepare | None = None
 
   def __call__(self, x: Array) -> Array:
-    """Maps `[S, B, H, W, Cin]` to `[T, B, H, W, features]`."""
+    """Maps `[S, B, H, W, Cin]` to `[T, B, H, W, features]`.
+
+    H and W of the result are those that `prepare` leaves.
+    """
     return _convolve(lowering.pointwise_conv, self.prepare, x, self.weights(x))
 
   @nn.compact

@@ -44,23 +44,35 @@ class FactorizedReduce(nn.Module):
         "of channels must be even"
       )
     half = self.features // 2
-    x = jnp.concatenate(
-      [
-        base.Pointwise(self.targets, half, _even, name="conv_1")(x),
-        base.Pointwise(self.targets, half, _odd, name="conv_2")(x),
-      ],
-      axis=-1,
+    first, second = (
+      base.Pointwise(self.targets, half, name=name)
+      for name in ("conv_1", "conv_2")
     )
+    if train:
+      # The input is kept for the gradient, and nothing that is made of it.
+      x = jax.checkpoint(_halve)(x, first.weights(x), second.weights(x))
+    else:
+      even, odd = _take_pixels(x)
+      x = jnp.concatenate([first(even), second(odd)], axis=-1)
     return base.BatchNorm(self.affine, name="norm")(x, train=train)
 
 
-def _even(x: Array) -> Array:
-  return lowering.take_every(jax.nn.relu(x), (2, 2))
+def _halve(x: Array, first: Array, second: Array) -> Array:
+  even, odd = _take_pixels(x)
+  parts = (
+    lowering.pointwise_conv(even, first),
+    lowering.pointwise_conv(odd, second),
+  )
+  return jnp.concatenate(parts, axis=-1)
 
 
-def _odd(x: Array) -> Array:
-  """The pixels that `_even` skips."""
-  return lowering.take_every(jax.nn.relu(x), (2, 2), start=1)
+def _take_pixels(x: Array) -> tuple[Array, Array]:
+  """What the convolutions read: the second, pixels that the first skips."""
+  x = jax.nn.relu(x)
+  return (
+    lowering.take_every(x, (2, 2)),
+    lowering.take_every(x, (2, 2), start=1),
+  )
 
 
 class Skip(nn.Module):

@@ -229,8 +229,12 @@ def test_an_operation_that_reads_its_running_statistics(monkeypatch):
 def test_what_loops_fill_is_zero_whatever_comes_before(dtype):
   values = [-1.0, 1.0, -0.0, np.nan, -np.nan, np.inf, -np.inf]
   images = jnp.asarray(values, dtype)[None, :, None, None, None]
-  found = jax.jit(loops.zeros, static_argnums=0)((3, 7, 2, 2, 0), images)
-  assert found.shape == (3, 7, 2, 2, 0)
-  found = jax.jit(loops.zeros, static_argnums=0)((3, 7, 2, 2, 4), images)
+  run = jax.jit(loops.zeros, static_argnums=0)
+  assert run((3, 7, 2, 2, 0), images).shape == (3, 7, 2, 2, 0)
+  shape = (3, 7, 2, 2, 4)
+  found = run(shape, images)
   assert found.dtype == dtype
+  # Were it a constant, XLA would make it before everything else.
+  text = run.lower(shape, images).compile().as_text() or ""
+  assert "shift-right-logical" in text
   np.testing.assert_array_equal(found.astype(jnp.float32), 0.0)
