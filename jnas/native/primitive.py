@@ -221,8 +221,8 @@ def _lower_on_cpu(
     and not ctx.module_context.lowering_parameters.for_export
   ):
     if native.find_axes:
-      before, behind = native.find_axes(*ctx.avals_in, **params)
-      native = native._replace(batch_axes=before, out_batch_axes=behind)
+      axes = native.find_axes(*ctx.avals_in, **params)
+      native = Native(native.run, *axes)
     run = _split_over_devices(native, ctx, multiple_results)
   is_apart = native.suits is None and not native.fuses
   if run is None and is_apart and _is_on_one_device(ctx):

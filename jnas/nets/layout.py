@@ -1,6 +1,7 @@
 """What of a Transit cell is static, and its variables as matrices."""
 
 import functools
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -124,7 +125,7 @@ class Layout:
     for stage, matrix in zip(self.stages, moved.operations, strict=True):
       groups, starts = _rows_of(stage)
       stats = packing.unpack(
-        matrix.reshape(-1, matrix.shape[-1]),
+        matrix.reshape(math.prod(matrix.shape[:2]), matrix.shape[2]),
         [self.trees[group][1] for group in groups],
         starts,
       )
