@@ -7,17 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from jnas.native import blocks, library
+from jnas.native import blocks
+from tests.native import kernels
 
-needs_kernels = pytest.mark.skipif(
-  not library.load().is_loaded, reason=f"kernels: {library.load().reason}"
-)
-# float32 takes the kernels where they are built, float64 always takes XLA.
-both_codes = pytest.mark.parametrize(
-  "dtype",
-  [pytest.param(np.float32, marks=needs_kernels), np.float64],
-  ids=["native", "xla"],
-)
+both_codes = kernels.both_codes()
 
 
 @st.composite
@@ -125,7 +118,7 @@ def test_tangents_second_derivatives_and_results_that_nothing_uses(dtype):
     )
 
 
-@needs_kernels
+@kernels.needs_kernels
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.uint8])
 def test_other_types_of_numbers(dtype):
   array = jnp.arange(6).astype(dtype)
@@ -142,7 +135,7 @@ def test_other_types_of_numbers(dtype):
   np.testing.assert_array_equal(matrix[0], 0)
 
 
-@needs_kernels
+@kernels.needs_kernels
 def test_an_exported_program_has_no_kernels():
   def run(tree):
     flat, restore = blocks.ravel(tree)
@@ -154,7 +147,7 @@ def test_an_exported_program_has_no_kernels():
   np.testing.assert_array_equal(exported.call(tree)["b"], [0.0, 2.0])
 
 
-@needs_kernels
+@kernels.needs_kernels
 def test_a_program_has_one_call_for_all_leaves():
   tree = {str(i): jnp.ones((2, i + 1)) for i in range(50)}
 

@@ -9,12 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from jnas.native import dense, library, lowering
-
-needs_kernels = pytest.mark.skipif(
-  not library.load().is_loaded, reason=f"kernels: {library.load().reason}"
-)
-
+from jnas.native import dense, lowering
+from tests.native import kernels
 
 TAPS = [(1, 1), (3, 3), (1, 7), (5, 1), (1, 3)]
 
@@ -93,7 +89,7 @@ def test_value_and_gradients_are_those_of_xla(problem):
   agree(*results)
 
 
-@needs_kernels
+@kernels.needs_kernels
 @pytest.mark.parametrize(
   "dtype, tolerance", [(jnp.float32, 2e-5), (jnp.bfloat16, 2e-2)]
 )
@@ -117,7 +113,7 @@ def test_kernels_give_what_xla_gives_in_float64(
     close(one, other, tolerance)
 
 
-@needs_kernels
+@kernels.needs_kernels
 @pytest.mark.parametrize("sources", [1, 2])
 @pytest.mark.parametrize("in_axes", [(0, 0), (0, None), (None, 0)])
 def test_kernels_under_vmap(every_size, sources, in_axes):
@@ -136,7 +132,7 @@ def test_kernels_under_vmap(every_size, sources, in_axes):
     close(one, other, 2e-5)
 
 
-@needs_kernels
+@kernels.needs_kernels
 def test_what_no_tap_reads_does_not_count(every_size):
   """The gradient of the kernel is as infinite as XLA's, no more."""
   x, kernel = (
@@ -150,7 +146,7 @@ def test_what_no_tap_reads_does_not_count(every_size):
   np.testing.assert_array_equal(np.isfinite(found[2]), is_finite)
 
 
-@needs_kernels
+@kernels.needs_kernels
 @pytest.mark.parametrize(
   ("pixels", "channels", "calls"),
   [(16, 16, 3), (16, 32, 2), (16, 33, 0), (15, 8, 2), (15, 9, 0)],

@@ -10,16 +10,9 @@ import pytest
 from hypothesis import strategies as st
 
 from jnas.native import depthwise, library, lowering
+from tests.native import kernels
 
-needs_kernels = pytest.mark.skipif(
-  not library.load().is_loaded, reason=f"kernels: {library.load().reason}"
-)
-# float32 takes the kernels where they are built, float64 always takes XLA.
-both_codes = pytest.mark.parametrize(
-  "dtype",
-  [pytest.param(np.float32, marks=needs_kernels), np.float64],
-  ids=["native", "xla"],
-)
+both_codes = kernels.both_codes()
 each_relu = pytest.mark.parametrize("relu", [False, True], ids=["", "relu"])
 TOLERANCE = {np.float32: 3e-5, np.float64: 1e-12, jnp.bfloat16: 1e-2}
 
@@ -120,14 +113,14 @@ def check_against_definition(problem, dtype):
     assert_close(actual, expected, dtype)
 
 
-@needs_kernels
+@kernels.needs_kernels
 @hypothesis.given(problems())
 @hypothesis.settings(max_examples=12, deadline=None, derandomize=True)
 def test_kernels_give_value_and_gradients_by_definition(problem):
   check_against_definition(problem, np.float32)
 
 
-@needs_kernels
+@kernels.needs_kernels
 @hypothesis.given(problems())
 @hypothesis.settings(max_examples=6, deadline=None, derandomize=True)
 def test_kernels_take_bfloat16_and_sum_in_float32(problem):
@@ -172,7 +165,7 @@ def test_xla_gives_the_same_at_any_shape(dtype, problem):
       assert_close(actual, expected, dtype)
 
 
-@needs_kernels
+@kernels.needs_kernels
 @hypothesis.given(problems())
 @hypothesis.settings(max_examples=6, deadline=None, derandomize=True)
 def test_kernels_give_tangents_by_definition(problem):
@@ -298,7 +291,7 @@ def test_second_derivatives_are_those_of_a_convolution(
   check_second_derivatives(problem, dtype, TOLERANCE[dtype])
 
 
-@needs_kernels
+@kernels.needs_kernels
 @hypothesis.given(problems(largest=9))
 @hypothesis.settings(max_examples=3, deadline=None, derandomize=True)
 def test_second_derivatives_agree_at_any_shape(problem):
@@ -347,7 +340,7 @@ def test_vmap_is_a_loop(dtype, sources, axes, relu, x64):
   check_vmap(problem, axes, dtype)
 
 
-@needs_kernels
+@kernels.needs_kernels
 @hypothesis.given(
   problems(largest=9), st.sampled_from([(0, 0), (0, None), (None, 0), (4, 2)])
 )
@@ -370,7 +363,7 @@ def test_checkpoint_changes_nothing(dtype, x64):
     assert_close(a, b, dtype)
 
 
-@needs_kernels
+@kernels.needs_kernels
 def test_kernels_repeat_to_the_last_bit():
   x, kernel, g, settings = make_problem(
     (1, 37, 17, 19, 24), 3, 5, 1, 1, np.float32
@@ -383,7 +376,7 @@ def test_kernels_repeat_to_the_last_bit():
       np.testing.assert_array_equal(a, b)
 
 
-@needs_kernels
+@kernels.needs_kernels
 @each_relu
 def test_each_derivative_is_one_instruction(relu):
   x, kernel, g, settings = make_problem(
@@ -400,7 +393,7 @@ def test_each_derivative_is_one_instruction(relu):
   assert text.count("fusion(") == text.count("maximum(") == 0
 
 
-@needs_kernels
+@kernels.needs_kernels
 def test_an_exported_program_needs_no_kernels():
   x, kernel, g, settings = make_problem((1, 2, 6, 5, 4), 2, 3, 1, 1, np.float32)
   convolve = jax.jit(functools.partial(lowering.depthwise_conv, **settings))
@@ -432,7 +425,7 @@ def test_wrong_arguments_are_named(change, message):
     )
 
 
-@needs_kernels
+@kernels.needs_kernels
 def test_a_kernel_names_the_shape_that_is_wrong():
   x, kernel, _, _ = make_problem((1, 2, 6, 5, 4), 2, 3, 1, 1, np.float32)
   with pytest.raises(Exception, match=r"output has shape \[2, 2, 6, 6, 4\]"):

@@ -7,17 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from jnas.native import library, lowering, mixing
+from jnas.native import lowering, mixing
+from tests.native import kernels
 
-needs_kernels = pytest.mark.skipif(
-  not library.load().is_loaded, reason=f"kernels: {library.load().reason}"
-)
-# float32 takes the kernels where they are built, float64 always takes XLA.
-both_codes = pytest.mark.parametrize(
-  "dtype,tolerance",
-  [pytest.param(np.float32, 1e-5, marks=needs_kernels), (np.float64, 1e-12)],
-  ids=["native", "xla"],
-)
+both_codes = kernels.both_codes(1e-5, 1e-12)
 # Terms, targets, images, height, width, channels.
 shapes = st.tuples(
   st.integers(1, 5),
@@ -69,7 +62,7 @@ def assert_close(actual, expected, tolerance):
     np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * scale)
 
 
-@needs_kernels
+@kernels.needs_kernels
 @hypothesis.given(shapes, st.booleans(), st.booleans())
 @hypothesis.settings(max_examples=8, deadline=None, derandomize=True)
 def test_kernels_follow_the_definition(shape, per_image, adds):
@@ -129,7 +122,7 @@ def test_vmap(dtype, tolerance, per_image, mapped, x64):
   )
 
 
-@needs_kernels
+@kernels.needs_kernels
 def test_sums_of_bfloat16_are_float32():
   # 1 + 256 * 2^-9 = 1.5: added one by one in bfloat16, it would stay 1.
   terms = [
@@ -156,7 +149,7 @@ def test_no_images(dtype, tolerance, x64):
   np.testing.assert_array_equal(grad, np.zeros((2, 2)))
 
 
-@needs_kernels
+@kernels.needs_kernels
 def test_each_pass_is_one_instruction():
   weights, terms, added = make((4, 3, 2, 4, 4, 16), np.float32)
 

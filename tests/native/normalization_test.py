@@ -4,22 +4,14 @@ import hypothesis
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from hypothesis import strategies as st
 
-from jnas.native import library, lowering
+from jnas.native import lowering
+from tests.native import kernels
 
 EPS = 1e-5
 MOMENTUM = 0.75
-needs_kernels = pytest.mark.skipif(
-  not library.load().is_loaded, reason=f"kernels: {library.load().reason}"
-)
-# float32 takes the kernels where they are built, float64 always takes XLA.
-both_codes = pytest.mark.parametrize(
-  "dtype,tolerance",
-  [pytest.param(np.float32, 2e-4, marks=needs_kernels), (np.float64, 1e-10)],
-  ids=["native", "xla"],
-)
+both_codes = kernels.both_codes(2e-4, 1e-10)
 
 
 def define(x):
@@ -61,7 +53,7 @@ def moments(x):
   return ours_and_moved(x, momentum=0)[1:]
 
 
-@needs_kernels
+@kernels.needs_kernels
 @hypothesis.given(
   st.tuples(
     st.integers(1, 3),
@@ -111,7 +103,7 @@ def test_no_gradient_passes_through_statistics(dtype, tolerance, x64):
     np.testing.assert_array_equal(gradient, 0)
 
 
-@needs_kernels
+@kernels.needs_kernels
 def test_each_pass_is_one_instruction():
   x = make_images((2, 2, 3, 3, 4), np.float32)
 
@@ -195,7 +187,7 @@ def test_a_constant_channel_is_zero_with_finite_gradient(dtype, tolerance, x64):
   np.testing.assert_allclose(gradient, 0, atol=1e-4)
 
 
-@needs_kernels
+@kernels.needs_kernels
 def test_bfloat16_keeps_statistics_in_float32():
   x = make_images((2, 3, 5, 4, 20), jnp.bfloat16)
   y, mean, var = ours_and_moved(x, momentum=0)
@@ -218,7 +210,7 @@ def test_bfloat16_keeps_statistics_in_float32():
   np.testing.assert_allclose(dx.astype(jnp.float32), expected, atol=2e-2)
 
 
-@needs_kernels
+@kernels.needs_kernels
 def test_kernels_repeat_to_the_last_bit():
   x = make_images((3, 37, 17, 19, 24), np.float32)
   run = jax.jit(jax.value_and_grad(lambda x: bend(ours, x)))
@@ -228,7 +220,7 @@ def test_kernels_repeat_to_the_last_bit():
       np.testing.assert_array_equal(a, b)
 
 
-@needs_kernels
+@kernels.needs_kernels
 def test_an_empty_batch_has_no_statistics():
   y, mean, var = ours_and_moved(jnp.zeros((2, 0, 3, 3, 4)))
   assert y.shape == (2, 0, 3, 3, 4)

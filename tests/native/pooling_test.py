@@ -7,17 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from jnas.native import library, lowering
+from jnas.native import lowering
+from tests.native import kernels
 
-needs_kernels = pytest.mark.skipif(
-  not library.load().is_loaded, reason=f"kernels: {library.load().reason}"
-)
-# float32 takes the kernels where they are built, float64 always takes XLA.
-both_codes = pytest.mark.parametrize(
-  "dtype",
-  [pytest.param(np.float32, marks=needs_kernels), np.float64],
-  ids=["native", "xla"],
-)
+both_codes = kernels.both_codes()
 POOLS = {"max": lowering.max_pool, "avg": lowering.avg_pool}
 both_pools = pytest.mark.parametrize("name", POOLS)
 
@@ -77,7 +70,7 @@ def check_against_definition(name, shape, stride, dtype, tolerance):
     )
 
 
-@needs_kernels
+@kernels.needs_kernels
 @both_pools
 @hypothesis.given(problem=problems())
 @hypothesis.settings(max_examples=8, deadline=None, derandomize=True)
@@ -85,7 +78,7 @@ def test_kernels_pool_by_definition(name, problem):
   check_against_definition(name, *problem, np.float32, 1e-5)
 
 
-@needs_kernels
+@kernels.needs_kernels
 @both_pools
 def test_kernels_pool_bfloat16(name):
   check_against_definition(name, (2, 7, 6, 20), 2, jnp.bfloat16, 5e-2)

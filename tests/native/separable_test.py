@@ -8,18 +8,11 @@ import pytest
 from hypothesis import strategies as st
 from jax import lax
 
-from jnas.native import library, lowering
+from jnas.native import lowering
+from tests.native import kernels
 
 EPS = 1e-5
-needs_kernels = pytest.mark.skipif(
-  not library.load().is_loaded, reason=f"kernels: {library.load().reason}"
-)
-# float32 takes the kernels where they are built, float64 always takes XLA.
-both_codes = pytest.mark.parametrize(
-  "dtype,tolerance",
-  [pytest.param(np.float32, 1e-4, marks=needs_kernels), (np.float64, 1e-9)],
-  ids=["native", "xla"],
-)
+both_codes = kernels.both_codes(1e-4, 1e-9)
 
 
 @st.composite
@@ -169,7 +162,7 @@ def define_by_hand(args, g, *, stride, dilation):
   return (y, dx, dkernel, dmatrix), var.min()
 
 
-@needs_kernels
+@kernels.needs_kernels
 @hypothesis.given(problems())
 @hypothesis.settings(max_examples=12, deadline=None, derandomize=True)
 def test_kernels_give_value_and_gradients_by_definition(problem):
@@ -274,7 +267,7 @@ def test_statistics_move_and_carry_no_gradient(dtype, tolerance, x64):
     np.testing.assert_array_equal(gradient, 0)
 
 
-@needs_kernels
+@kernels.needs_kernels
 def test_the_gradient_of_images_alone_is_the_same():
   args, window = make_problem((1, 3, 5, 4, 20), 24, 3)
   run = functools.partial(bend, functools.partial(ours, **window))
@@ -283,7 +276,7 @@ def test_the_gradient_of_images_alone_is_the_same():
   np.testing.assert_array_equal(alone, together)
 
 
-@needs_kernels
+@kernels.needs_kernels
 def test_bfloat16_sums_in_float32():
   args, window = make_problem(
     (1, 3, 6, 5, 20), 24, 2, taps=5, dtype=jnp.bfloat16
@@ -299,7 +292,7 @@ def test_bfloat16_sums_in_float32():
     assert_close(a, b, 3e-2)
 
 
-@needs_kernels
+@kernels.needs_kernels
 def test_kernels_repeat_to_the_last_bit():
   args, window = make_problem((1, 37, 9, 11, 24), 20, 3, taps=5)
   run = functools.partial(ours, **window)
@@ -309,7 +302,7 @@ def test_kernels_repeat_to_the_last_bit():
       np.testing.assert_array_equal(a, b)
 
 
-@needs_kernels
+@kernels.needs_kernels
 def test_each_pass_is_one_instruction_and_nothing_between_is_stored():
   args, window = make_problem((1, 16, 16, 16, 16), 16, 4)
   run = functools.partial(ours, **window)
@@ -324,7 +317,7 @@ def test_each_pass_is_one_instruction_and_nothing_between_is_stored():
   assert compiled.memory_analysis().temp_size_in_bytes < 1.5 * y_bytes
 
 
-@needs_kernels
+@kernels.needs_kernels
 def test_an_empty_batch_has_no_statistics():
   args, window = make_problem((1, 0, 4, 4, 3), 5, 2)
   y, mean, _ = ours_and_moved(*args, **window)

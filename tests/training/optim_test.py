@@ -9,8 +9,8 @@ import optax
 import pytest
 
 from jnas import config
-from jnas.native import library
 from jnas.training import optim
+from tests.native import kernels
 
 STEPS_PER_EPOCH = 3
 
@@ -172,9 +172,7 @@ def test_gradients_of_other_parameters_are_refused(grad):
     optimizer.step(grad, optimizer.init(params), params)
 
 
-@pytest.mark.skipif(
-  not library.load().is_loaded, reason=f"kernels: {library.load().reason}"
-)
+@kernels.needs_kernels
 def test_all_leaves_move_in_one_call():
   optimizer = optim.weights(config.SearchConfig(), steps_per_epoch=2)
   params = {str(i): jnp.ones((i + 1, 2)) for i in range(20)}
