@@ -2,11 +2,12 @@
 
 import json
 import pathlib
+from typing import Any
 
 from jnas import options as options_lib
 from jnas.commands import start
 
-_LISTS = (
+LISTS = (
   "methods",
   "spaces",
   "ops",
@@ -110,11 +111,20 @@ def claims_command(arguments: list[str]) -> None:
   parser.add_argument(
     "--workdir", help="default runs/claims, with --quick runs/claims-quick"
   )
+  parser.add_argument(
+    "--jobs",
+    type=int,
+    metavar="N",
+    help="runs at a time, each in a process with its share of the cores; "
+    "default: one for each core, at most 8, and 1 on GPUs and TPUs. The last "
+    "digits of the figures depend on it",
+  )
   options_lib.add_json(parser)
   options = parser.parse_args(arguments)
   start.prepare_jax()
-  from jnas.pipeline import claims, display, stage
+  from jnas.pipeline import claims, display, jobs, stage
 
+  at_once = jobs.default_at_once() if options.jobs is None else options.jobs
   with start.stoppable(stage.Stopped, display):
     rows = claims.run(
       options.claims,
@@ -126,6 +136,7 @@ def claims_command(arguments: list[str]) -> None:
       epochs=options.epochs,
       quick=options.quick,
       table=options.table,
+      at_once=at_once,
     )
     if options.json:
       print(json.dumps(rows))
@@ -138,12 +149,30 @@ def list_command(arguments: list[str]) -> None:
   parser = options_lib.Parser(
     prog="jnas list", description=list_command.__doc__
   )
-  parser.add_argument("what", choices=_LISTS)
+  parser.add_argument("what", choices=LISTS)
   options_lib.add_json(parser)
   options = parser.parse_args(arguments)
-  if options.what in ("combinations", "devices"):
-    lines = _combinations() if options.what == "combinations" else _devices()
-    print(json.dumps(lines) if options.json else "\n".join(lines))
+  if options.what == "combinations":
+    from jnas.pipeline import compatibility
+
+    print(
+      json.dumps(compatibility.describe())
+      if options.json
+      else compatibility.table()
+    )
+    return
+  if options.what == "devices":
+    described = _devices()
+    print(
+      json.dumps(described)
+      if options.json
+      else "\n".join(
+        [
+          *described["devices"],
+          f"CPU operations: {described['cpu_operations']}",
+        ]
+      )
+    )
     return
   from jnas.pipeline import listing
 
@@ -156,16 +185,13 @@ def list_command(arguments: list[str]) -> None:
     print(f"{name:{width}s}  {line}")
 
 
-def _combinations() -> list[str]:
-  from jnas.pipeline import compatibility
-
-  return compatibility.table().splitlines()
-
-
-def _devices() -> list[str]:
+def _devices() -> dict[str, Any]:
+  """What JAX computes on here, and with which code on CPU."""
   import jax
 
   from jnas.native import lowering
 
-  devices = [f"{device} ({device.device_kind})" for device in jax.devices()]
-  return [*devices, f"CPU operations: {lowering.describe()}"]
+  return {
+    "devices": [f"{device} ({device.device_kind})" for device in jax.devices()],
+    "cpu_operations": lowering.describe(),
+  }

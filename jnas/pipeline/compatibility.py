@@ -1,5 +1,7 @@
 """Which method searches which space, how, and what may select from it."""
 
+from typing import Any
+
 import jax
 
 from jnas.methods import METHODS, Method
@@ -21,25 +23,39 @@ def searches(method: Method, space: Space) -> bool:
   return True
 
 
-def table() -> str:
-  """The combinations as a table in Markdown, made from the tables of names.
+def describe() -> dict[str, dict[str, Any]]:
+  """What each method goes with.
 
-  The default scheme comes first. Selectors and `jnas select` take the
-  supernet of any method that has one.
+  Returns:
+    By method: `spaces` and update `schemes`, names of them, the default scheme
+    first; `selector`, the default one. Selectors and `jnas select` take the
+    supernet of any method that has one; methods without have no schemes.
   """
+  return {
+    name: {
+      "spaces": [
+        space for space, value in SPACES.items() if searches(method, value)
+      ],
+      "schemes": [] if method.trains_candidates else list(method.schemes),
+      "selector": method.selector,
+    }
+    for name, method in METHODS.items()
+  }
+
+
+def table() -> str:
+  """The same as a table in Markdown."""
   lines = [
     "| method | spaces | update schemes | selector |",
     "| --- | --- | --- | --- |",
   ]
-  for name, method in METHODS.items():
-    refused = [
-      f"`{space}`"
-      for space, value in SPACES.items()
-      if not searches(method, value)
-    ]
-    spaces = f"all but {', '.join(refused)}" if refused else "all"
-    schemes = ", ".join(f"`{scheme}`" for scheme in method.schemes)
-    if method.trains_candidates:
-      schemes = "no supernet"
-    lines.append(f"| `{name}` | {spaces} | {schemes} | `{method.selector}` |")
+  for name, goes in describe().items():
+    refused = [space for space in SPACES if space not in goes["spaces"]]
+    spaces = f"all but {_quoted(refused)}" if refused else "all"
+    schemes = _quoted(goes["schemes"]) or "no supernet"
+    lines.append(f"| `{name}` | {spaces} | {schemes} | `{goes['selector']}` |")
   return "\n".join(lines)
+
+
+def _quoted(names: list[str]) -> str:
+  return ", ".join(f"`{name}`" for name in names)
