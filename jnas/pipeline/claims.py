@@ -11,7 +11,7 @@ import dataclasses
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import rich.box
 import rich.table
@@ -23,12 +23,14 @@ from jnas.pipeline import (
   display,
   evaluate,
   folder,
+  jobs,
+  lock,
   records,
   search,
   select,
   selecting,
 )
-from jnas.pipeline.verdicts import CLAIMS, Measure
+from jnas.pipeline.verdicts import CLAIMS, Claim, Measure
 from jnas.training.metrics import MetricsFile
 
 # What a quick look at all claims takes, at most: images, of all and of a batch,
@@ -44,6 +46,29 @@ _QUICK_TUNING = 1
 _HOLDS = {True: "yes", False: "no", None: "not judged"}
 
 
+class Task(NamedTuple):
+  """What is wanted of an arm with a seed.
+
+  Attributes:
+    arm: name of its config, without "claims/".
+    seed: of the run.
+    measure: what measures it; None for its search, selection and training.
+    retrains: whether the network of the cells is trained from scratch.
+    alone: whether time is measured, so that nothing may run beside it.
+  """
+
+  arm: str
+  seed: int
+  measure: Measure | None
+  retrains: bool
+  alone: bool
+
+  @property
+  def folder(self) -> str:
+    """Name of the run folder."""
+    return f"{self.arm}-s{self.seed}"
+
+
 def run(
   names: Sequence[str],
   *,
@@ -53,6 +78,7 @@ def run(
   epochs: int | None,
   quick: bool = False,
   table: str = "",
+  at_once: int = 1,
 ) -> list[dict[str, Any]]:
   """Runs the arms of claims, or continues, and judges them.
 
@@ -64,6 +90,9 @@ def run(
     epochs: of each search, instead of the configs'; None for theirs.
     quick: whether to use few images and epochs, to see that everything runs.
     table: the user's table of NAS-Bench-201, for the claims that need it.
+    at_once: arms that run at a time, each in a process with its share of the
+      cores and its output in logs/. If 1, and where time is measured, they
+      run in this process, on all cores.
 
   Returns:
     A row for each claim: claim, statement, paper, ours, holds, seeds; `holds`
@@ -76,44 +105,29 @@ def run(
     stage.Stopped: if a signal asked to stop; the same command continues.
   """
   chosen = _choose(names, table)
+  jobs.check(at_once)
   if quick and epochs is None:
     epochs = _QUICK_EPOCHS
-  rows = []
+  wanted: dict[str, list[tuple[Task, configs.Config]]] = {}
   for name in chosen:
-    claim = CLAIMS[name]
-    own_seeds = list(seeds if claim.seeded else seeds[:1])
-    found: dict[str, list[dict[str, Any]]] = {}
-    for arm in claim.arms:
-      found[arm] = []
-      for seed in own_seeds:
-        config = _arm(
-          arm,
-          source,
-          seed=seed,
-          epochs=epochs,
-          quick=quick,
-          table=table if claim.needs_table else "",
-        )
-        path = workdir / f"{arm}-s{seed}"
-        if measure := claim.measures.get(arm):
-          found[arm].append(measured(measure, config, path))
-        else:
-          found[arm].append(record(config, path, retrains=claim.retrains))
-    for toy, solve in claim.toys.items():
-      found[toy] = [solve(seed) for seed in own_seeds]
-    verdict = claim.judge(found)
-    rows.append(
-      {
-        "claim": name,
-        "statement": claim.statement,
-        "paper": claim.paper,
-        "ours": verdict.ours,
-        "holds": verdict.holds,
-        "seeds": own_seeds,
-      }
-    )
+    for task in _tasks(name, seeds):
+      config = _arm(
+        task.arm,
+        source,
+        seed=task.seed,
+        epochs=epochs,
+        quick=quick,
+        table=table if CLAIMS[name].needs_table else "",
+      )
+      # In one run folder one after the other.
+      of_folder = wanted.setdefault(task.folder, [])
+      if (task, config) not in of_folder:
+        of_folder.append((task, config))
   workdir.mkdir(parents=True, exist_ok=True)
-  folder.write_json(workdir / "claims.json", rows)
+  with lock.hold(workdir):
+    found = _do(wanted, workdir, at_once)
+    rows = [_judged(name, seeds, found) for name in chosen]
+    folder.write_json(workdir / "claims.json", rows)
   return rows
 
 
@@ -195,6 +209,90 @@ def measured(
     file.parent.mkdir(exist_ok=True)
     folder.write_json(file, found)
   return json.loads(file.read_text(encoding="utf-8"))
+
+
+def do(
+  tasks: Sequence[tuple[Task, configs.Config]], path: pathlib.Path
+) -> list[dict[str, Any]]:
+  """Does what is wanted in a run folder, or continues.
+
+  Returns:
+    The record of each task.
+  """
+  return [
+    measured(task.measure, config, path)
+    if task.measure
+    else record(config, path, retrains=task.retrains)
+    for task, config in tasks
+  ]
+
+
+def _tasks(name: str, seeds: Sequence[int]) -> list[Task]:
+  """What a claim wants, arm by arm and seed by seed."""
+  claim = CLAIMS[name]
+  return [
+    Task(arm, seed, claim.measures.get(arm), claim.retrains, claim.alone)
+    for arm in claim.arms
+    for seed in _seeds(claim, seeds)
+  ]
+
+
+def _seeds(claim: Claim, seeds: Sequence[int]) -> list[int]:
+  return list(seeds if claim.seeded else seeds[:1])
+
+
+def _do(
+  wanted: Mapping[str, Sequence[tuple[Task, configs.Config]]],
+  workdir: pathlib.Path,
+  at_once: int,
+) -> dict[Task, dict[str, Any]]:
+  """What came out of each task, of all run folders."""
+  together = [
+    name
+    for name, tasks in wanted.items()
+    if at_once > 1 and not any(task.alone for task, _ in tasks)
+  ]
+  records = dict(
+    zip(
+      together,
+      jobs.run(
+        do,
+        [jobs.Job(name, (wanted[name], workdir / name)) for name in together],
+        at_once=at_once,
+        logs=workdir / "logs",
+      ),
+      strict=True,
+    )
+  )
+  for name, tasks in wanted.items():
+    if name not in records:
+      records[name] = do(tasks, workdir / name)
+  return {
+    task: found
+    for name, tasks in wanted.items()
+    for (task, _), found in zip(tasks, records[name], strict=True)
+  }
+
+
+def _judged(
+  name: str, seeds: Sequence[int], found: Mapping[Task, dict[str, Any]]
+) -> dict[str, Any]:
+  """The row of a claim."""
+  claim, own_seeds = CLAIMS[name], _seeds(CLAIMS[name], seeds)
+  records: dict[str, list[dict[str, Any]]] = {}
+  for task in _tasks(name, seeds):
+    records.setdefault(task.arm, []).append(found[task])
+  for toy, solve in claim.toys.items():
+    records[toy] = [solve(seed) for seed in own_seeds]
+  verdict = claim.judge(records)
+  return {
+    "claim": name,
+    "statement": claim.statement,
+    "paper": claim.paper,
+    "ours": verdict.ours,
+    "holds": verdict.holds,
+    "seeds": own_seeds,
+  }
 
 
 def _epochs(stage: pathlib.Path) -> list[dict[str, Any]]:

@@ -44,6 +44,7 @@ class Claim(NamedTuple):
     measures: what measures an arm, by name, where that is not a search, a
       selection and a training.
     toys: problems without a network, by name: `seed -> record`, in seconds.
+    alone: whether time is measured, so that no arm may run beside another.
     seeded: whether seeds matter; if not, the first one alone is run.
   """
 
@@ -55,6 +56,7 @@ class Claim(NamedTuple):
   needs_table: bool = False
   measures: Mapping[str, Measure] = {}
   toys: Mapping[str, Callable[[int], dict[str, Any]]] = {}
+  alone: bool = False
   seeded: bool = True
 
 

@@ -117,6 +117,7 @@ CLAIMS = {
     _LADDER,
     _savings,
     measures=dict.fromkeys(_LADDER, cost.step_cost),
+    alone=True,
     seeded=False,
   ),
   "P7": base.Claim(
@@ -125,6 +126,7 @@ CLAIMS = {
     _SPACES,
     _growth,
     measures=dict.fromkeys(_SPACES, cost.step_cost),
+    alone=True,
     seeded=False,
   ),
 }

@@ -1,0 +1,111 @@
+"""Several pieces of work at once: results, failures, ends."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from jnas.pipeline import jobs
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def run(function, *arguments, tmp_path, at_once=2):
+  return jobs.run(
+    function,
+    [jobs.Job(f"job-{i}", given) for i, given in enumerate(arguments)],
+    at_once=at_once,
+    logs=tmp_path,
+  )
+
+
+def test_results_come_in_the_order_of_the_jobs(tmp_path):
+  if len(os.sched_getaffinity(0)) < 2:
+    pytest.skip("one core")
+  first, second, third = run(
+    os.sched_getaffinity, (0,), (0,), (0,), tmp_path=tmp_path
+  )
+  assert first and second and not first & second  # no core is shared
+  assert first | second == os.sched_getaffinity(0)
+  assert third in (first, second)
+
+
+def test_a_failure_is_raised_as_it_was_and_no_job_begins_after_it(tmp_path):
+  with pytest.raises(ValueError, match="invalid literal for int"):
+    run(int, ("one",), ("2",), tmp_path=tmp_path, at_once=1)
+  assert "ValueError: invalid" in (tmp_path / "job-0.log").read_text()
+  assert not (tmp_path / "job-1.log").exists()
+
+
+def test_a_process_that_is_gone_is_named(tmp_path):
+  with pytest.raises(RuntimeError, match="job-0 ended with exit code 7"):
+    run(os._exit, (7,), tmp_path=tmp_path)
+
+
+def test_more_jobs_than_cores_are_refused():
+  with pytest.raises(ValueError, match="0 jobs at once on cpu; here it must"):
+    jobs.check(0)
+  with pytest.raises(ValueError, match="9999 jobs at once"):
+    jobs.check(9999)
+  jobs.check(jobs.default_at_once())
+
+
+SCRIPT = """
+  import os, pathlib, sys, time
+  from jnas.pipeline import jobs, stage
+  from jnas.training import preemption
+
+  def work(folder, name):
+    with preemption.StopFlag() as stop:
+      (folder / name).write_text(str(os.getpid()))
+      while not stop.requested:
+        time.sleep(0.02)
+    (folder / f"{name}-saved").touch()
+    raise stage.Stopped("here")
+
+  if __name__ == "__main__":
+    folder = pathlib.Path(sys.argv[1])
+    try:
+      jobs.run(work, [jobs.Job(n, (folder, n)) for n in "abc"], at_once=2,
+               logs=folder)
+    except stage.Stopped:
+      sys.exit(5)
+"""
+
+
+def start(tmp_path):
+  """A program with two jobs of three at work."""
+  script = tmp_path / "script.py"
+  script.write_text(textwrap.dedent(SCRIPT))
+  process = subprocess.Popen(
+    [sys.executable, script, tmp_path],
+    env={**os.environ, "PYTHONPATH": str(ROOT)},
+  )
+  while not all((tmp_path / name).exists() for name in "ab"):
+    assert process.poll() is None
+    time.sleep(0.05)
+  return process
+
+
+def test_who_is_asked_to_stop_asks_the_jobs_and_waits(tmp_path):
+  process = start(tmp_path)
+  process.send_signal(signal.SIGTERM)
+  assert process.wait(timeout=60) == 5
+  assert (tmp_path / "a-saved").exists() and (tmp_path / "b-saved").exists()
+  assert not (tmp_path / "c").exists()
+
+
+def test_jobs_end_with_who_began_them(tmp_path):
+  process = start(tmp_path)
+  process.kill()
+  process.wait()
+  numbers = [int((tmp_path / name).read_text()) for name in "ab"]
+  until = time.monotonic() + 30
+  while any(pathlib.Path(f"/proc/{number}").exists() for number in numbers):
+    assert time.monotonic() < until
+    time.sleep(0.05)
