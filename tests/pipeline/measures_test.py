@@ -3,12 +3,16 @@
 import dataclasses
 import json
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from jnas import config
-from jnas.pipeline import claims
+from jnas.pipeline import claims, problem, programs, search, stage
 from jnas.pipeline.measures import cost, credit, shuffling
+from jnas.training import keys, steps
 from tests.pipeline import tiny, tiny_selection
 
 
@@ -38,6 +42,38 @@ def test_credit_is_measured_along_a_search_by_snas(compile_cache, tmp_path):
   assert all(-1 <= value <= 1 and value for value in found.values())
   written = (tmp_path / "measures" / "credits.json").read_text()
   assert json.loads(written) == found
+
+
+def test_credit_is_that_of_the_sample_which_the_step_moves_by(compile_cache):
+  given = with_method("snas")
+  given = dataclasses.replace(
+    given, search=dataclasses.replace(given.search, arch_weight_decay=0.0)
+  )
+  found = problem.prepare(given)
+  dataset = problem.load_data(found)
+  parts = programs.make(found, dataset)
+  key = keys.base(given.seed, keys.Stage.SEARCH)
+  state, train, _ = stage.place(
+    programs.init_state(parts, key, dataset.image_shape),
+    *search.split(found, dataset),
+    batch_size=given.search.batch_size,
+  )
+  batch = train.first()
+  credits = jax.jit(credit.make_credit(parts))(key, state, batch)
+  after, _ = jax.jit(steps.make_weight_step(parts))(key, state, batch)
+  moments = optax.tree_utils.tree_get(after.arch_opt, "mu")
+  weights = parts.method.mix(
+    parts.settings,
+    state.arch,
+    keys.key_for(jax.random.fold_in(key, 0), keys.Purpose.TRAIN_MIX),
+    parts.context(state.memory, state.step),
+  )
+  for name, z in weights.items():
+    # Of a softmax at temperature 1, less that of the edge, Eq. (7).
+    edge = jnp.sum(z * credits[name], axis=-1, keepdims=True)
+    grad = moments[name] / (1 - given.search.arch_beta1)
+    np.testing.assert_allclose(grad, -z * (credits[name] - edge), atol=1e-6)
+    assert float(jnp.max(jnp.abs(grad))) > 1e-4
 
 
 def test_layers_of_a_trained_plain_network_are_exchanged(
