@@ -30,6 +30,6 @@ def get_config() -> config.Config:
       valid_every=2,
     ),
     evaluate=dataclasses.replace(
-      base.evaluate, cells=8, channels=8, epochs=20, batch_size=64
+      base.evaluate, cells=8, channels=8, epochs=12, batch_size=64
     ),
   )

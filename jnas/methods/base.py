@@ -160,6 +160,9 @@ class Method(NamedTuple):
       a weight step, differentiable in arch.
     probs: `(settings, arch, context) -> CellWeights`, what the method
       believes: the weights that validation, entropy and derivation look at.
+    sample: `(settings, arch, key, context) -> CellWeights` without an axis for
+      images: an architecture that validation looks at for one batch; None
+      where it looks at `probs`.
     selector: name of the selector that derives its genotype from `decide`
       unless the config names another.
     schemes: the update schemes that make sense, the default first.
@@ -204,6 +207,9 @@ class Method(NamedTuple):
   init_memory: Callable[[Any, Space], PyTree] = no_memory
   after_step: Callable[[Any, ArchParams, Context], PyTree] = keep_memory
   after_epoch: Callable[[Any, ArchParams, Context], PyTree] = keep_memory
+  sample: Callable[[Any, ArchParams, PRNGKey, Context], CellWeights] | None = (
+    None
+  )
   decide: Callable[[Any, ArchParams, Context], CellWeights] | None = None
   transit: Callable[[Any, ArchParams, Context], CellWeights] | None = None
   report: Callable[[Any, ArchParams, Context], dict[str, Array]] = no_report

@@ -106,6 +106,7 @@ def hold(method: base.Method) -> base.Method:
   return method._replace(
     mix=mix,
     probs=believed(method.probs),
+    sample=None,
     decide=None,
     transit=None,
     penalty=penalty,

@@ -247,6 +247,17 @@ def probs(
   return choices.weights(unas_choices.expected(arch, choices.mask))
 
 
+def sample(
+  settings: Settings, arch: ArchParams, key: PRNGKey, context: base.Context
+) -> CellWeights:
+  """A discrete architecture: what the weights were trained under.
+
+  Source: UNAS, Figure 4: the losses in search are expectations over z ~ p(z).
+  A network of all operations in part, as `probs` would give, was never trained.
+  """
+  return latency_sample(settings, arch, key, context.space)
+
+
 def decide(
   settings: Settings, arch: ArchParams, context: base.Context
 ) -> CellWeights:
@@ -310,6 +321,7 @@ UNAS = base.Method(
   arch_objective=arch_objective,
   joint=_is_joint,
   init_memory=init_memory,
+  sample=sample,
   decide=decide,
   transit=transit,
   report=report,

@@ -302,6 +302,7 @@ def _compile(
     evaluate=compiled[1],
     believe=believe,
     after_epoch=jax.jit(programs.make_after_epoch(made)),
+    sample=programs.make_sample(made),
   )
   return of_seeds, stage.peak_bytes(*compiled)
 

@@ -45,6 +45,8 @@ class Programs(NamedTuple):
     evaluate: `(params, batch_stats, weights, transit, batch, mask) -> sums`.
     believe: `(arch, memory, step) -> Belief`.
     after_epoch: `(arch, memory, step) -> memory`.
+    sample: `(arch, memory, step, key) -> CellWeights`, what a batch of
+      validation is measured with; None for the probabilities that are believed.
   """
 
   arch_step: Callable[..., SearchState] | None
@@ -52,6 +54,7 @@ class Programs(NamedTuple):
   evaluate: Callable[..., metrics.MetricSums]
   believe: Callable[..., Belief]
   after_epoch: Callable[..., Any]
+  sample: Callable[..., CellWeights] | None
 
 
 def make(found: problem.Problem, dataset: Dataset) -> steps.Search:
@@ -152,6 +155,21 @@ def make_after_epoch(search: steps.Search) -> Callable[..., Any]:
   return after_epoch
 
 
+def make_sample(search: steps.Search) -> Callable[..., CellWeights] | None:
+  """Returns `(arch, memory, step, key) -> CellWeights`, or None."""
+  draw = search.method.sample
+  if draw is None:
+    return None
+
+  @jax.jit
+  def sample(
+    arch: Any, memory: Any, step: jax.Array, key: jax.Array
+  ) -> CellWeights:
+    return draw(search.settings, arch, key, search.context(memory, step))
+
+  return sample
+
+
 def compile_validation(
   search: steps.Search, state: SearchState, belief: Belief, batch: loader.Batch
 ) -> jax.stages.Compiled:
@@ -228,6 +246,7 @@ def compile_programs(
     evaluate=functions[1],
     believe=believe,
     after_epoch=jax.jit(make_after_epoch(search)),
+    sample=make_sample(search),
   )
   return programs, stage.peak_bytes(*compiled)
 

@@ -1,20 +1,22 @@
 """What a search writes down of each epoch."""
 
-import functools
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jnas import genotype as genotypes
-from jnas.data import placing
+from jnas.data import loader, placing
 from jnas.functional import mixing, numerics
 from jnas.genotype import Genotype
 from jnas.pipeline import problem, stage
 from jnas.pipeline.programs import Programs, belief_of
 from jnas.selection import magnitude, skips
 from jnas.spaces import SKIP, Space
-from jnas.training import metrics, optim
+from jnas.training import keys, metrics, optim
+from jnas.training.keys import Purpose, Stage
 from jnas.training.state import SearchState
 from jnas.types import CellWeights
 
@@ -66,21 +68,24 @@ def valid_record(
 ) -> dict[str, Any]:
   """Supernet and child on the validation split, and what the cells hold."""
   belief = belief_of(programs, state)
-  weights = belief.probs
   genotype = select(found, belief.decided)
   child = magnitude.chosen_weights(genotype, found.space)
 
-  def measure(weights: Any, transit: Any) -> metrics.Means:
-    placed = placing.put((weights, transit), state.step.sharding)
-    return stage.measure(
-      functools.partial(
-        programs.evaluate, state.params, state.batch_stats, *placed
-      ),
-      valid,
-    )
+  def measure(weights: Iterator[Any], transit: Any) -> metrics.Means:
+    def evaluate(batch: loader.Batch, mask: jax.Array) -> metrics.MetricSums:
+      placed = placing.put((next(weights), transit), state.step.sharding)
+      return programs.evaluate(
+        state.params, state.batch_stats, *placed, batch, mask
+      )
 
-  supernet_means = measure(weights, belief.transit)
-  child_means = measure(child, None if belief.transit is None else child)
+    return stage.measure(evaluate, valid)
+
+  supernet_means = measure(
+    _of_batches(found, programs, state, belief.probs), belief.transit
+  )
+  child_means = measure(
+    itertools.repeat(child), None if belief.transit is None else child
+  )
   cells = {"normal": genotype.normal, "reduce": genotype.reduce}
   counts = {name: op_counts(cells[name]) for name in found.space.cell_types}
   return {
@@ -89,16 +94,35 @@ def valid_record(
     "child_loss": child_means.loss,
     "child_accuracy": child_means.accuracy,
     "gap": supernet_means.accuracy - child_means.accuracy,
-    "entropy": _entropies(weights, found.space),
+    "entropy": _entropies(belief.probs, found.space),
     "op_counts": counts,
     "skip_share": {
       name: ops.get(SKIP, 0) / max(sum(ops.values()), 1)
       for name, ops in counts.items()
     },
     **belief.report,
-    "mixing": weights,
+    "mixing": belief.probs,
     "genotype": genotypes.to_dict(genotype),
   }
+
+
+def _of_batches(
+  found: problem.Problem,
+  programs: Programs,
+  state: SearchState,
+  probs: CellWeights,
+) -> Iterator[CellWeights]:
+  """What the supernet is measured with, batch by batch."""
+  if programs.sample is None:
+    yield from itertools.repeat(probs)
+    return
+  base_key = keys.base(found.config.seed, Stage.SEARCH)
+  key = keys.key_for(base_key, Purpose.VALID_SAMPLE, int(state.step))
+  for index in itertools.count():
+    drawn = placing.put(jax.random.fold_in(key, index), state.step.sharding)
+    yield jax.device_get(
+      programs.sample(state.arch, state.memory, state.step - 1, drawn)
+    )
 
 
 def op_counts(cell: genotypes.Cell | None) -> dict[str, int]:

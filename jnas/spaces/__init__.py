@@ -10,6 +10,7 @@ SPACES = {
   "darts_extended": darts.DARTS_EXTENDED,
   "mbconv": proxyless.MBCONV,
   "mbconv_small": proxyless.MBCONV_SMALL,
+  "mbconv_tiny": proxyless.MBCONV_TINY,
   "unas_cifar": darts.UNAS_CIFAR,
   "unas_imagenet": darts.UNAS_IMAGENET,
   "s1": robust.S1,

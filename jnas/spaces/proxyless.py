@@ -52,3 +52,4 @@ def chain_space(
 
 MBCONV = chain_space("mbconv", repeats=4)
 MBCONV_SMALL = chain_space("mbconv_small", repeats=2)
+MBCONV_TINY = chain_space("mbconv_tiny", repeats=2, num_stages=3)

@@ -33,6 +33,7 @@ class Purpose(enum.IntEnum):
   TRAIN_CROP = 16
   VALID_CROP = 17
   DROPOUT = 18
+  VALID_SAMPLE = 19
 
 
 class Stage(enum.IntEnum):
