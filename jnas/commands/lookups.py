@@ -116,8 +116,9 @@ def claims_command(arguments: list[str]) -> None:
     type=int,
     metavar="N",
     help="runs at a time, each in a process with its share of the cores; "
-    "default: one for each core, at most 8, and 1 on GPUs and TPUs. The last "
-    "digits of the figures depend on it",
+    "default: one for each core, at most 8, and 1 on GPUs and TPUs. What they "
+    "print is in WORKDIR/logs. Claims about time run alone, on all cores. The "
+    "last digits of the figures depend on N",
   )
   options_lib.add_json(parser)
   options = parser.parse_args(arguments)

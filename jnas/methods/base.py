@@ -159,10 +159,11 @@ class Method(NamedTuple):
     mix: `(settings, arch, key, context) -> CellWeights`, the mixing weights of
       a weight step, differentiable in arch.
     probs: `(settings, arch, context) -> CellWeights`, what the method
-      believes: the weights that validation, entropy and derivation look at.
+      believes: the weights that entropy, derivation, selection and, without
+      `sample`, validation look at.
     sample: `(settings, arch, key, context) -> CellWeights` without an axis for
-      images: an architecture that validation looks at for one batch; None
-      where it looks at `probs`.
+      images: an architecture with which the search validates the supernet on
+      one batch; None where it does with `probs`.
     selector: name of the selector that derives its genotype from `decide`
       unless the config names another.
     schemes: the update schemes that make sense, the default first.

@@ -181,20 +181,29 @@ def mix(
   Returns:
     `[E, K]`, or `[B, E, K]` where each image has its own.
   """
-  choices = unas_choices.make(settings, arch, context.space)
+  num_samples = unas_images.num_samples(settings, context)
+  return _draw(settings, arch, key, context.space, num_samples)
+
+
+def _draw(
+  settings: Settings,
+  arch: ArchParams,
+  key: PRNGKey,
+  space: Space,
+  num_samples: int | None,
+) -> CellWeights:
+  """The mixing weights of samples; see `control_variate.draw_noise`."""
+  choices = unas_choices.make(settings, arch, space)
   noise = control_variate.draw_noise(
-    key,
-    choices.phi,
-    coupled=settings.coupled,
-    num_samples=unas_images.num_samples(settings, context),
+    key, choices.phi, coupled=settings.coupled, num_samples=num_samples
   )
-  sample = categorical.draw(choices.phi, noise.gumbel, mask=choices.mask)
+  drawn = categorical.draw(choices.phi, noise.gumbel, mask=choices.mask)
   if settings.weight_sample == "relaxed":
     chosen = categorical.relax(
-      sample.perturbed, temperature=settings.temperature, mask=choices.mask
+      drawn.perturbed, temperature=settings.temperature, mask=choices.mask
     )
   else:
-    chosen = sample.one_hot
+    chosen = drawn.one_hot
   return jax.lax.stop_gradient(choices.weights(chosen))
 
 
@@ -250,12 +259,12 @@ def probs(
 def sample(
   settings: Settings, arch: ArchParams, key: PRNGKey, context: base.Context
 ) -> CellWeights:
-  """A discrete architecture: what the weights were trained under.
+  """An architecture like those that the weights are trained under.
 
   Source: UNAS, Figure 4: the losses in search are expectations over z ~ p(z).
-  A network of all operations in part, as `probs` would give, was never trained.
+  The network that `probs` gives, of all operations in part, is never trained.
   """
-  return latency_sample(settings, arch, key, context.space)
+  return _draw(settings, arch, key, context.space, None)
 
 
 def decide(

@@ -54,6 +54,7 @@ class Task(NamedTuple):
     seed: of the run.
     measure: what measures it; None for its search, selection and training.
     retrains: whether the network of the cells is trained from scratch.
+    looks_up: whether the cells are looked up in NAS-Bench-201.
     alone: whether time is measured, so that nothing may run beside it.
   """
 
@@ -61,6 +62,7 @@ class Task(NamedTuple):
   seed: int
   measure: Measure | None
   retrains: bool
+  looks_up: bool
   alone: bool
 
   @property
@@ -100,7 +102,8 @@ def run(
 
   Raises:
     ValueError: for a name that is unknown, a claim without the table that it
-      needs, or a file that is no table, before anything runs.
+      needs, a file that is no table, more runs at a time than there are cores,
+      or a workdir in use, before anything runs; and what a run raises.
     FileNotFoundError: for a table that is not there.
     stage.Stopped: if a signal asked to stop; the same command continues.
   """
@@ -108,21 +111,18 @@ def run(
   jobs.check(at_once)
   if quick and epochs is None:
     epochs = _QUICK_EPOCHS
-  wanted: dict[str, list[tuple[Task, configs.Config]]] = {}
+  wanted: dict[str, dict[Task, configs.Config]] = {}
   for name in chosen:
     for task in _tasks(name, seeds):
-      config = _arm(
+      # What is wanted in one run folder is done one after the other.
+      wanted.setdefault(task.folder, {})[task] = _arm(
         task.arm,
         source,
         seed=task.seed,
         epochs=epochs,
         quick=quick,
-        table=table if CLAIMS[name].needs_table else "",
+        table=table if task.looks_up else "",
       )
-      # In one run folder one after the other.
-      of_folder = wanted.setdefault(task.folder, [])
-      if (task, config) not in of_folder:
-        of_folder.append((task, config))
   workdir.mkdir(parents=True, exist_ok=True)
   with lock.hold(workdir):
     found = _do(wanted, workdir, at_once)
@@ -212,26 +212,37 @@ def measured(
 
 
 def do(
-  tasks: Sequence[tuple[Task, configs.Config]], path: pathlib.Path
-) -> list[dict[str, Any]]:
+  wanted: Mapping[Task, configs.Config], path: pathlib.Path
+) -> dict[Task, dict[str, Any]]:
   """Does what is wanted in a run folder, or continues.
+
+  Args:
+    wanted: the tasks, with the config of each.
+    path: the run folder.
 
   Returns:
     The record of each task.
   """
-  return [
-    measured(task.measure, config, path)
+  return {
+    task: measured(task.measure, config, path)
     if task.measure
     else record(config, path, retrains=task.retrains)
-    for task, config in tasks
-  ]
+    for task, config in wanted.items()
+  }
 
 
 def _tasks(name: str, seeds: Sequence[int]) -> list[Task]:
   """What a claim wants, arm by arm and seed by seed."""
   claim = CLAIMS[name]
   return [
-    Task(arm, seed, claim.measures.get(arm), claim.retrains, claim.alone)
+    Task(
+      arm,
+      seed,
+      measure=claim.measures.get(arm),
+      retrains=claim.retrains,
+      looks_up=claim.needs_table,
+      alone=claim.alone,
+    )
     for arm in claim.arms
     for seed in _seeds(claim, seeds)
   ]
@@ -242,7 +253,7 @@ def _seeds(claim: Claim, seeds: Sequence[int]) -> list[int]:
 
 
 def _do(
-  wanted: Mapping[str, Sequence[tuple[Task, configs.Config]]],
+  wanted: Mapping[str, Mapping[Task, configs.Config]],
   workdir: pathlib.Path,
   at_once: int,
 ) -> dict[Task, dict[str, Any]]:
@@ -250,28 +261,20 @@ def _do(
   together = [
     name
     for name, tasks in wanted.items()
-    if at_once > 1 and not any(task.alone for task, _ in tasks)
+    if at_once > 1 and not any(task.alone for task in tasks)
   ]
-  records = dict(
-    zip(
-      together,
-      jobs.run(
-        do,
-        [jobs.Job(name, (wanted[name], workdir / name)) for name in together],
-        at_once=at_once,
-        logs=workdir / "logs",
-      ),
-      strict=True,
-    )
+  records = jobs.run(
+    do,
+    [jobs.Job(name, (wanted[name], workdir / name)) for name in together],
+    at_once=at_once,
+    logs=workdir / "logs",
   )
-  for name, tasks in wanted.items():
-    if name not in records:
-      records[name] = do(tasks, workdir / name)
-  return {
-    task: found
+  records += [
+    do(tasks, workdir / name)
     for name, tasks in wanted.items()
-    for (task, _), found in zip(tasks, records[name], strict=True)
-  }
+    if name not in together
+  ]
+  return {task: row for found in records for task, row in found.items()}
 
 
 def _judged(

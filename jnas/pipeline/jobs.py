@@ -91,9 +91,9 @@ def run(
   waiting = collections.deque(jobs)
   returned: dict[str, Any] = {}
   failure: Exception | None = None
-  crew = _Crew(function, at_once, logs)
   with (
     preemption.StopFlag() as stop,
+    _Crew(function, at_once, logs, stop) as crew,
     display.progress("jobs", len(jobs)) as progress,
   ):
     while crew.working or (waiting and not crew.stopping):
@@ -109,8 +109,6 @@ def run(
         else:
           returned[name] = result
           progress.update(len(returned))
-      if stop.wanted:
-        crew.stop()
   if failure is not None:
     raise failure
   if crew.stopping:
@@ -135,18 +133,34 @@ class _Working(NamedTuple):
 
 
 class _Crew:
-  """Processes at work, each on its own cores."""
+  """Processes at work, each on its own cores; none outlives a `with` block."""
 
   def __init__(
-    self, function: Callable[..., Any], size: int, logs: pathlib.Path
+    self,
+    function: Callable[..., Any],
+    size: int,
+    logs: pathlib.Path,
+    flag: preemption.StopFlag,
   ) -> None:
     cores = _cores()
+    # As many for each: bits depend on how many a job has.
+    share = len(cores) // size
     self._function = function
     self._logs = logs
-    self._idle = [cores[i::size] for i in range(size)]
+    self._flag = flag
+    self._idle = [cores[i * share : (i + 1) * share] for i in range(size)]
     self._working: dict[multiprocessing.connection.Connection, _Working] = {}
     self._context = multiprocessing.get_context("spawn")
     self.stopping = False
+
+  def __enter__(self) -> "_Crew":
+    return self
+
+  def __exit__(self, *_: object) -> None:
+    for job in self._working.values():  # where an error ended the block
+      job.process.terminate()
+    for job in self._working.values():
+      job.process.join()
 
   @property
   def working(self) -> bool:
@@ -172,6 +186,7 @@ class _Crew:
         jax.config.values["jax_compilation_cache_dir"],
         theirs,
       ),
+      daemon=True,
     )
     process.start()
     theirs.close()
@@ -182,6 +197,8 @@ class _Crew:
     ready = multiprocessing.connection.wait(
       list(self._working), timeout=_LOOK_SECONDS
     )
+    if self._flag.wanted:
+      self.stop()  # before a job that had the same signal counts as failed
     found = []
     for pipe in [pipe for pipe in self._working if pipe in ready]:
       job = self._working.pop(pipe)
@@ -204,12 +221,13 @@ class _Crew:
     """What a job sent before it ended."""
     try:
       result = pipe.recv()
-    except EOFError:
+    except (EOFError, OSError):
       result = None
     job.process.join()
     if result is not None:
       return result[0]
-    if self.stopping:  # before it could have saved anything new
+    if self.stopping or job.process.exitcode == -signal.SIGTERM:
+      # Before it had begun, or where there is nothing to save.
       return stage.Stopped()
     return RuntimeError(
       f"the process of {job.name} ended with exit code {job.process.exitcode}"
@@ -225,6 +243,7 @@ def _work(
   pipe: multiprocessing.connection.Connection,
 ) -> None:
   """What the process of a job does."""
+  memory.keep_freed_memory()
   threading.Thread(target=_end_with_parent, daemon=True).start()
   # Ctrl-C reaches all processes of a terminal; the first one passes it on.
   signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -233,7 +252,6 @@ def _work(
       os.dup2(file.fileno(), stream.fileno())
   if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, cores)  # before JAX counts them
-  memory.keep_freed_memory()
   jax.config.update("jax_compilation_cache_dir", cache)
   try:
     result = function(*arguments)

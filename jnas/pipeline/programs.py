@@ -23,7 +23,7 @@ class Belief(NamedTuple):
   """What a method believes at a step.
 
   Attributes:
-    probs: what validation and entropy look at.
+    probs: what entropy and, of methods without samples, validation look at.
     decided: what the selector reads.
     transit: the derived cell as 0 and 1, where some cells compute it alone.
     report: the method's own scalars.

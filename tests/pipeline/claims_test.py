@@ -4,7 +4,7 @@ import pytest
 
 from jnas import config
 from jnas.nets import macro, options
-from jnas.pipeline import claims, estimators
+from jnas.pipeline import claims, estimators, jobs, lock
 from jnas.pipeline.verdicts import CLAIMS, Claim, Verdict
 
 
@@ -286,6 +286,59 @@ def test_an_arm_is_measured_once_with_the_first_seed_where_none_matters(
       {"gap_darts": [{"size": 3}], "toy": [{"seed": 4}]}
     )
   assert calls == [(4, "gap_darts-s4")]
+
+
+def test_arms_run_at_once_but_for_those_that_measure_time(
+  tmp_path, monkeypatch
+):
+  def size(config, path):
+    return {"arm": config.name, "seed": config.seed}
+
+  def claim(arm, **options):
+    def judge(found):
+      return Verdict(str(found[arm]), None)
+
+    return Claim("s", "p", (arm,), judge, measures={arm: size}, **options)
+
+  sent = []
+
+  def run_here(function, given, *, at_once, logs):
+    sent.extend(job.name for job in given)
+    assert at_once == 2 and logs == tmp_path / "logs"
+    return [function(*job.arguments) for job in given]
+
+  monkeypatch.setattr(jobs, "run", run_here)
+  monkeypatch.setattr(jobs, "check", lambda at_once: None)
+  monkeypatch.setitem(CLAIMS, "P0", claim("gap_darts"))
+  monkeypatch.setitem(CLAIMS, "P00", claim("gap_snas", alone=True))
+  rows = claims.run(
+    ["P00", "P0"],
+    source="fashion_mnist_mini",
+    seeds=[4, 5],
+    workdir=tmp_path,
+    epochs=None,
+    at_once=2,
+  )
+  assert sent == ["gap_darts-s4", "gap_darts-s5"]
+  assert [row["ours"] for row in rows] == [
+    str([{"arm": arm, "seed": seed} for seed in (4, 5)])
+    for arm in ("gap_snas", "gap_darts")
+  ]
+
+
+def test_a_workdir_is_for_one_command_at_a_time(tmp_path):
+  with (
+    lock.hold(tmp_path),
+    pytest.raises(ValueError, match="in use by another"),
+  ):
+    claims.run(
+      ["P18"],
+      source="fashion_mnist_mini",
+      seeds=[0],
+      workdir=tmp_path,
+      epochs=None,
+    )
+  assert not (tmp_path / "claims.json").exists()
 
 
 @pytest.mark.parametrize("name", CLAIMS)
