@@ -4,7 +4,7 @@ The page needs no network and no other file, as that of a single run.
 """
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jnas.report import (
@@ -19,6 +19,7 @@ from jnas.report import (
   picture,
   random_cells,
   scatter,
+  trajectories,
 )
 from jnas.report import groups as groups_lib
 from jnas.report import rows as rows_lib
@@ -42,8 +43,14 @@ def write(paths: Sequence[pathlib.Path], out: pathlib.Path) -> pathlib.Path:
   if drawn and chart:
     chart = chart._replace(svg=scatter.add_titles(chart.svg, drawn.titles))
     picture.write(chart, out / "scatter")
+  losses = {
+    name: picture.render(figure)
+    for name, figure in trajectories.losses(groups).items()
+  }
+  for name, shown in losses.items():
+    picture.write(shown, out / name)
   index = out / "index.html"
-  picture.replace(index, render(groups, chart).encode())
+  picture.replace(index, render(groups, chart, losses).encode())
   return index
 
 
@@ -87,9 +94,17 @@ def to_dict(paths: Sequence[pathlib.Path]) -> dict[str, Any]:
 
 
 def render(
-  groups: Sequence[groups_lib.Group], chart: picture.Picture | None
+  groups: Sequence[groups_lib.Group],
+  chart: picture.Picture | None,
+  losses: Mapping[str, picture.Picture],
 ) -> str:
-  """The page as one text."""
+  """The page as one text.
+
+  Args:
+    groups: of runs.
+    chart: accuracy against parameters; None if there is none.
+    losses: of the supernets over the epochs, by name.
+  """
   rows = rows_lib.make(groups)
   num_runs = sum(len(group.members) for group in groups)
   parts = [
@@ -105,6 +120,7 @@ def render(
       "Order of supernet, child and retrained",
       comparison_parts.order(groups),
     ),
+    ("losses", "Loss in the search", comparison_parts.losses(losses)),
     ("cells", "Cells", compared_cells.section(groups)),
     ("runs", "Runs", comparison_parts.runs(groups)),
   ]

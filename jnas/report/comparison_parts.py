@@ -1,7 +1,7 @@
 """The sections of the page that compares runs, as HTML."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from jnas.report import comparison_words, markup, orders, picture, tables
 from jnas.report import groups as groups_lib
@@ -184,6 +184,32 @@ def chart(drawn: picture.Picture | None) -> str:
   return f'<div class="scatter">{svg}</div>' + (
     '<p class="note">A mark for each network, test split. Beside this page:'
     ' <a href="scatter.svg">svg</a>, <a href="scatter.png">png</a>.</p>'
+  )
+
+
+def losses(drawn: Mapping[str, picture.Picture]) -> str:
+  """Losses of the supernets over the epochs of their searches."""
+  if not drawn:
+    return ""
+  titles = {
+    "loss": "loss of the supernets on the validation split, by epoch",
+    "excess": "validation loss less training loss, by epoch",
+  }
+  charts = "".join(
+    '<div class="scatter">'
+    f"{markup.inline_svg(shown.svg, name, titles[name], natural=False)}</div>"
+    for name, shown in drawn.items()
+  )
+  files = ", ".join(
+    f'<a href="{name}.{kind}">{name}.{kind}</a>'
+    for name in drawn
+    for kind in ("svg", "png")
+  )
+  return (
+    f"{charts}"
+    '<p class="note">Thick: the mean of a group; thin: each of its runs. A'
+    " validation loss far above the training loss says that the search fits its"
+    f" training images too well. Beside this page: {files}.</p>"
   )
 
 

@@ -144,7 +144,7 @@ def _mark(
       [point.accuracy],
       s=34,
       gid=f"{name}-{place}",
-      label=_shorten(label) if place == 0 else None,
+      label=theme.short_label(label) if place == 0 else None,
       **style,
     )
 
@@ -158,10 +158,6 @@ def _known(
     for label, points in series
   ]
   return [(label, points) for label, points in found if points]
-
-
-def _shorten(label: str) -> str:
-  return label if len(label) <= 52 else f"{label[:51]}…"
 
 
 def _count(value: float) -> str:

@@ -110,6 +110,11 @@ def short_name(op: str) -> str:
   return name if len(name) <= 24 else f"{name[:14]}…{name[-9:]}"
 
 
+def short_label(label: str) -> str:
+  """A name for a legend: at most 52 letters."""
+  return label if len(label) <= 52 else f"{label[:51]}…"
+
+
 def dashes(ops: tuple[str, ...]) -> dict[str, str]:
   """SVG dash patterns that tell apart operations of the same kind."""
   seen: dict[str, int] = {}

@@ -1,6 +1,9 @@
-"""How good the cells really are that searches would derive at each epoch.
+"""Searches epoch by epoch, side by side.
 
-Source: PT, Figure 4.
+How good the cells really are that they would derive, and the losses of their
+supernets.
+
+Source: PT, Figure 4; UNAS, Figure 4.
 """
 
 import itertools
@@ -13,6 +16,7 @@ from matplotlib import figure as figure_lib
 from matplotlib import ticker
 
 from jnas.report import theme
+from jnas.report.groups import Group
 
 _SIZE = (4.0, 2.8)  # inches: about the width of a phone
 _FEW_EPOCHS = 15  # up to which each one gets a mark
@@ -47,6 +51,41 @@ def draw(benchmark: Mapping[str, Any]) -> dict[str, figure_lib.Figure]:
   return figures
 
 
+def losses(groups: Sequence[Group]) -> dict[str, figure_lib.Figure]:
+  """What the supernets' losses say of fitting the training images too well.
+
+  Source: UNAS, Figure 4; SPEC 5, P17.
+
+  Args:
+    groups: of runs; those without epochs to draw are left out.
+
+  Returns:
+    "loss": the loss on the validation split over the epochs; "excess": how far
+    it is above the training loss. Nothing where no search has two epochs.
+  """
+  epochs, valid, excess = {}, {}, {}
+  for group in groups:
+    logs = [m.run.search for m in group.members if m.run.search is not None]
+    numbers = sorted({number for log in logs for number in log.counted()})
+    rows = np.full((2, len(logs), len(numbers)), np.nan)
+    for row, log in enumerate(logs):
+      at = np.searchsorted(numbers, log.counted())
+      rows[0, row, at] = log.values("valid_loss")
+      rows[1, row, at] = rows[0, row, at] - log.values("train_loss")
+    if np.isfinite(rows[1]).any(axis=0).sum() > 1:
+      epochs[group.label] = numbers
+      valid[group.label], excess[group.label] = rows
+  if not valid:
+    return {}
+  return {
+    name: _plot(lines, epochs=epochs, ylabel=ylabel)
+    for name, lines, ylabel in (
+      ("loss", valid, "validation loss"),
+      ("excess", excess, "validation loss less training loss"),
+    )
+  }
+
+
 def plot_trajectories(
   accuracies: Mapping[str, Sequence[float] | Sequence[Sequence[float]]],
   *,
@@ -66,10 +105,27 @@ def plot_trajectories(
     ValueError: for a label without any finite accuracy, or epochs that are not
       as many as its accuracies.
   """
+  return _plot(
+    accuracies,
+    epochs=epochs,
+    best=best,
+    ylabel="test accuracy, by the table",
+    unit=" %",
+  )
+
+
+def _plot(
+  values: Mapping[str, Sequence[float] | Sequence[Sequence[float]]],
+  *,
+  epochs: Mapping[str, Sequence[float]] | None,
+  ylabel: str,
+  unit: str = "",
+  best: float | None = None,
+) -> figure_lib.Figure:
+  """The chart of `plot_trajectories`, of any values."""
   given = epochs or {}
   lines = {
-    label: _read(label, values, given.get(label))
-    for label, values in accuracies.items()
+    label: _read(label, row, given.get(label)) for label, row in values.items()
   }
   if not lines:
     raise ValueError("no trajectories to draw")
@@ -77,19 +133,19 @@ def plot_trajectories(
   with theme.style():
     figure = figure_lib.Figure(figsize=_SIZE)
     axes = figure.add_subplot()
-    for (label, (numbers, values)), (dashes, role) in zip(
+    for (label, (numbers, table)), (dashes, role) in zip(
       lines.items(), itertools.cycle(looks), strict=False
     ):
       look = {"color": theme.color(role), "linestyle": dashes}
-      if len(values) > 1:
-        for seed in values:
+      if len(table) > 1:
+        for seed in table:
           axes.plot(*_known(numbers, seed), linewidth=0.6, alpha=0.45, **look)
-      known = np.isfinite(values).any(axis=0)
-      mean = np.nanmean(values[:, known], axis=0)
+      known = np.isfinite(table).any(axis=0)
+      mean = np.nanmean(table[:, known], axis=0)
       axes.plot(
         numbers[known],
         mean,
-        label=label,
+        label=theme.short_label(label),
         marker="o" if len(mean) <= _FEW_EPOCHS else "",
         markersize=3,
         **look,
@@ -102,8 +158,8 @@ def plot_trajectories(
         linestyle=(0, (1, 2)),
         label=f"best cell, {best:.2f} %",
       )
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.4g} %")
-    axes.set_ylabel("test accuracy, by the table")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.4g}{unit}")
+    axes.set_ylabel(ylabel)
     _finish(figure, axes)
   return figure
 

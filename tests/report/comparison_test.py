@@ -20,6 +20,7 @@ from jnas.report import (
   published,
   random_cells,
   scatter,
+  trajectories,
 )
 from jnas.report import rows as rows_lib
 from tests.report.page_test import Outline
@@ -92,6 +93,52 @@ def test_runs_that_differ_in_the_seed_alone_are_one_group(make_compared):
   paired = first.against_random
   assert paired.difference == pytest.approx(0.08 / 3)
   assert paired.t == pytest.approx(8) and paired.count == 3
+
+
+def test_losses_are_drawn_for_each_group_and_seed(make_run, tmp_path):
+  paths = []
+  for name, seed, epochs in (("a", 0, 4), ("a", 1, 4), ("b", 0, 3)):
+    path = make_run(f"{name}-s{seed}", epochs=epochs, seed=seed)
+    file = path / "config.json"
+    settings = json.loads(file.read_text())
+    settings["config"] |= {"name": name, "seed": seed}
+    file.write_text(json.dumps(settings))
+    file = path / "search" / "metrics.jsonl"
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    for line in lines:
+      if line["kind"] == "epoch":
+        line["train_loss"] = 1.0 / (line["epoch"] + 1)
+        line["valid_loss"] = line["train_loss"] + 0.1 * line["epoch"] + seed
+      if line.get("epoch") == 1:
+        del line["valid_loss"]  # not every epoch is validated
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    paths.append(path)
+  found = groups.read(paths)
+  figures = trajectories.losses(found)
+  assert list(figures) == ["loss", "excess"]
+  drawn = {
+    line.get_label(): line
+    for line in figures["excess"].axes[0].lines
+    if not line.get_label().startswith("_")
+  }
+  assert list(drawn) == ["a (darts)", "b (darts)"]
+  xs, ys = drawn["a (darts)"].get_data()
+  assert list(xs) == [1, 3, 4]
+  assert list(ys) == pytest.approx([0.5, 0.7, 0.8])  # of seeds 0 and 1
+  assert len(figures["loss"].axes[0].lines) == 4  # two seeds and two means
+  (legend,) = figures["loss"].legends
+  assert [text.get_text() for text in legend.get_texts()] == list(drawn)
+  comparison.write(paths, tmp_path / "out")
+  assert {"loss.svg", "loss.png", "excess.svg", "excess.png"} <= {
+    path.name for path in (tmp_path / "out").iterdir()
+  }
+  text = (tmp_path / "out" / "index.html").read_text()
+  assert 'href="#losses"' in text and "excess.svg" in text
+
+
+def test_searches_of_one_epoch_have_no_losses_to_draw(make_compared):
+  found = groups.read([make_compared("a", 0, accuracy=0.9)])
+  assert trajectories.losses(found) == {}
 
 
 def test_a_random_cell_that_two_methods_trained_counts_once(make_compared):
