@@ -96,6 +96,7 @@ def run(
     _Crew(function, at_once, logs, stop) as crew,
     display.progress("jobs", len(jobs)) as progress,
   ):
+    progress.update(0)  # from now on it knows how long a job takes
     while crew.working or (waiting and not crew.stopping):
       while waiting and crew.has_room:
         crew.begin(waiting.popleft())
