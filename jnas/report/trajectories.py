@@ -20,7 +20,7 @@ from jnas.report.groups import Group
 
 _SIZE = (4.0, 2.8)  # inches: about the width of a phone
 _FEW_EPOCHS = 15  # up to which each one gets a mark
-_ROLES = ("sep", "pool", "dil", "conv", "skip", "none")
+_ROLES = ("sep", "pool", "conv", "dil", "skip", "none")
 _DASHES = ("solid", (0, (4, 2)), (0, (1, 1.5)))
 
 
