@@ -11,11 +11,11 @@ from jnas import config
 
 
 def get_config() -> config.Config:
-  """As claims/gap_snas, with a moderate cost."""
+  """As claims/gap_snas, with a moderate cost, 20 epochs."""
   base = config.load("claims/gap_darts")
   return dataclasses.replace(
     base,
     name="level_moderate",
     method=config.MethodConfig(name="snas", settings={"level": "moderate"}),
-    search=dataclasses.replace(base.search, arch_lr=2e-2),
+    search=dataclasses.replace(base.search, epochs=20, arch_lr=2e-2),
   )

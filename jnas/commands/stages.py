@@ -56,12 +56,22 @@ def search_command(arguments: list[str]) -> None:
 def select_command(arguments: list[str]) -> None:
   """Selects the genotype from the searched supernet, edge by edge."""
   parser = options_lib.config_parser("select", select_command.__doc__)
+  parser.add_argument(
+    "--from",
+    dest="giver",
+    metavar="RUN",
+    help="run folder with a finished search, which becomes that of this run: "
+    "several selections from one supernet. The configs may differ in name, "
+    "selection and benchmark",
+  )
   options, config = options_lib.read_config(parser, arguments)
   workdir = start.workdir(options.workdir, config)
   start.prepare_jax(options)
-  from jnas.pipeline import display, select, stage
+  from jnas.pipeline import display, reuse, select, stage
 
   with start.stoppable(stage.Stopped, display):
+    if options.giver is not None:
+      reuse.take(config, workdir, options.giver)
     result = select.run(config, workdir)
     _print_genotype(result.genotype)
     display.say(_where("genotype.json, that of the selection", workdir))

@@ -26,6 +26,7 @@ from jnas.pipeline import (
   jobs,
   lock,
   records,
+  reuse,
   search,
   select,
   selecting,
@@ -148,7 +149,11 @@ def show(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def record(
-  config: configs.Config, path: pathlib.Path, *, retrains: bool
+  config: configs.Config,
+  path: pathlib.Path,
+  *,
+  retrains: bool,
+  giver: pathlib.Path | None = None,
 ) -> dict[str, Any]:
   """Runs an arm with a seed, or continues, and says what came out.
 
@@ -156,6 +161,7 @@ def record(
     config: of the run.
     path: its run folder.
     retrains: whether the network of the cells is trained from scratch.
+    giver: run folder whose finished search is this one's too; None for none.
 
   Returns:
     The last epoch's record of the search, where there were epochs;
@@ -165,6 +171,8 @@ def record(
     `test_accuracy` of the retrained network; `benchmark`, what
     benchmark.json holds.
   """
+  if giver is not None:
+    reuse.take(config, path, giver)
   genotype: Genotype = search.run(config, path).genotype
   found = dict(epochs[-1]) if (epochs := _epochs(path / "search")) else {}
   measured_at = [epoch["mixing"] for epoch in epochs if "mixing" in epoch]
@@ -212,13 +220,16 @@ def measured(
 
 
 def do(
-  wanted: Mapping[Task, configs.Config], path: pathlib.Path
+  wanted: Mapping[Task, configs.Config],
+  path: pathlib.Path,
+  giver: pathlib.Path | None,
 ) -> dict[Task, dict[str, Any]]:
   """Does what is wanted in a run folder, or continues.
 
   Args:
     wanted: the tasks, with the config of each.
     path: the run folder.
+    giver: the one whose search is this one's too; None for none.
 
   Returns:
     The record of each task.
@@ -226,7 +237,7 @@ def do(
   return {
     task: measured(task.measure, config, path)
     if task.measure
-    else record(config, path, retrains=task.retrains)
+    else record(config, path, retrains=task.retrains, giver=giver)
     for task, config in wanted.items()
   }
 
@@ -263,18 +274,37 @@ def _do(
     for name, tasks in wanted.items()
     if at_once > 1 and not any(task.alone for task in tasks)
   ]
+  givers = _givers(wanted)
+
+  def arguments(name: str) -> tuple[Any, ...]:
+    giver = givers.get(name)
+    return wanted[name], workdir / name, giver and workdir / giver
+
   records = jobs.run(
     do,
-    [jobs.Job(name, (wanted[name], workdir / name)) for name in together],
+    [
+      jobs.Job(name, arguments(name), after=givers.get(name))
+      for name in together
+    ],
     at_once=at_once,
     logs=workdir / "logs",
   )
-  records += [
-    do(tasks, workdir / name)
-    for name, tasks in wanted.items()
-    if name not in together
-  ]
+  records += [do(*arguments(name)) for name in wanted if name not in together]
   return {task: row for found in records for task, row in found.items()}
+
+
+def _givers(
+  wanted: Mapping[str, Mapping[Task, configs.Config]],
+) -> dict[str, str]:
+  """By run folder, an earlier one with the same search, to be taken over."""
+  first: dict[str, str] = {}
+  found = {}
+  for name, tasks in wanted.items():
+    for config in [c for task, c in tasks.items() if task.measure is None]:
+      giver = first.setdefault(reuse.search_hash(config), name)
+      if giver != name and selecting.after(config):
+        found[name] = giver
+  return found
 
 
 def _judged(

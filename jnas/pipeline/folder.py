@@ -161,7 +161,7 @@ def _differing(path: pathlib.Path, config: configs.Config) -> list[str]:
   """Fields in which a folder's config, if it has one, is another."""
   if not (path / "config.json").exists():
     return []
-  return _differences(read_config(path), config)
+  return differences(read_config(path), config)
 
 
 def _has_begun(path: pathlib.Path) -> bool:
@@ -369,7 +369,8 @@ def write_bytes(path: pathlib.Path, content: bytes) -> None:
     raise failure from error
 
 
-def _differences(old: configs.Config, new: configs.Config) -> list[str]:
+def differences(old: configs.Config, new: configs.Config) -> list[str]:
+  """A text for each field, but `benchmark`, that is another there and here."""
   before, after = configs.flatten(old), configs.flatten(new)
   return [
     f"{name} is {before.get(name)!r} there and {after.get(name)!r} here"

@@ -5,7 +5,6 @@ that train at once, each on a core of its own, are done sooner than one after
 the other on both.
 """
 
-import collections
 import multiprocessing.connection
 import os
 import pathlib
@@ -15,7 +14,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -35,10 +34,12 @@ class Job(NamedTuple):
   Attributes:
     name: for messages, and of the file with what it prints.
     arguments: of the function that does it.
+    after: name of another that has to be done first; None for none.
   """
 
   name: str
   arguments: tuple[Any, ...]
+  after: str | None = None
 
 
 def default_at_once() -> int:
@@ -73,7 +74,7 @@ def run(
   Args:
     function: of a module; it, its arguments and what it returns can be
       pickled.
-    jobs: what to do, begun in this order.
+    jobs: what to do, begun in this order, but for those that wait for another.
     at_once: processes at a time.
     logs: folder for what each job prints, NAME.log.
 
@@ -88,7 +89,7 @@ def run(
   if not jobs:
     return []
   logs.mkdir(parents=True, exist_ok=True)
-  waiting = collections.deque(jobs)
+  waiting = list(jobs)
   returned: dict[str, Any] = {}
   failure: Exception | None = None
   with (
@@ -98,8 +99,11 @@ def run(
   ):
     progress.update(0)  # from now on it knows how long a job takes
     while crew.working or (waiting and not crew.stopping):
-      while waiting and crew.has_room:
-        crew.begin(waiting.popleft())
+      while crew.has_room and (job := _ready(waiting, returned)):
+        waiting.remove(job)
+        crew.begin(job)
+      if not crew.working and not crew.stopping:
+        raise ValueError(f"{waiting[0].name} waits for a job that never begins")
       for name, result in crew.ended():
         if isinstance(result, stage.Stopped):
           crew.stop()
@@ -115,6 +119,12 @@ def run(
   if crew.stopping:
     raise stage.Stopped("stopped; the same command continues")
   return [returned[job.name] for job in jobs]
+
+
+def _ready(waiting: Sequence[Job], done: Mapping[str, Any]) -> Job | None:
+  """The first that need not wait for another."""
+  ready = (job for job in waiting if job.after is None or job.after in done)
+  return next(ready, None)
 
 
 class _Working(NamedTuple):

@@ -207,7 +207,7 @@ def test_skips_have_to_outgrow_convolutions():
       return {"normal": [rows[0]], "reduce": [rows[1]]}
 
     record = {"first_mixing": cells(*first), "mixing": cells(*last)}
-    return CLAIMS["P11"].judge({"skips_s2": [record]})
+    return CLAIMS["P11"].judge({"s2_darts": [record]})
 
   even, skips = ((0.5, 0.5), (0.4, 0.6)), ((0.6, 0.4), (0.4, 0.6))
   assert judge(even, skips).holds and not judge(skips, even).holds

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,6 +36,21 @@ def test_results_come_in_the_order_of_the_jobs(tmp_path):
   assert len(first) == len(second) == len(os.sched_getaffinity(0)) // 2
   assert not first & second  # no core is shared
   assert third in (first, second)
+
+
+def test_a_job_waits_for_the_one_that_it_needs(tmp_path):
+  first, second, third = (str(tmp_path / name) for name in "abc")
+  pathlib.Path(first).mkdir()
+  copied = jobs.run(
+    shutil.copytree,
+    [
+      jobs.Job("last", (second, third), after="first"),
+      jobs.Job("first", (first, second)),
+    ],
+    at_once=1,
+    logs=tmp_path,
+  )
+  assert copied == [third, second]
 
 
 def test_a_failure_is_raised_as_it_was_and_no_job_begins_after_it(tmp_path):

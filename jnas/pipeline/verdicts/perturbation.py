@@ -49,7 +49,7 @@ def _skips(records: Mapping[str, base.Records]) -> base.Verdict:
     return [skip - conv for skip, conv in rows]
 
   first, last, shares = [], [], []
-  for record in records["skips_s2"]:
+  for record in records["s2_darts"]:
     first.append(statistics.mean(leads(record, "first_mixing")))
     final = leads(record, "mixing")
     last.append(statistics.mean(final))
@@ -149,7 +149,7 @@ CLAIMS = {
   "P11": base.Claim(
     "skip_connect outgrows sep_conv_3x3 on S2 in DARTS",
     "on 12 of 14 edges (PT Figure 2)",
-    ("skips_s2",),
+    ("s2_darts",),
     _skips,
   ),
   "P12": base.Claim(
