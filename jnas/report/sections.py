@@ -243,6 +243,11 @@ def _settings(run: folder.Run) -> str:
       "Where genotype.json is from",
       markup.pairs(list(_flatten(run.provenance))),
     )
+  taken = run.search.header.get("taken_from") if run.search else None
+  if isinstance(taken, Mapping):
+    content += markup.disclosure(
+      "Whose search this is", markup.pairs(list(_flatten(taken)))
+    )
   return content
 
 

@@ -148,6 +148,19 @@ def test_a_run_that_only_has_settings_has_a_page(make_run):
   assert "The search has not ended its first epoch." in words
 
 
+def test_a_search_that_was_taken_over_is_called_so(make_run):
+  path = make_run(epochs=2, retrain_epochs=0)
+  assert "Whose search this is" not in write(path).texts
+  file = path / "search" / "metrics.jsonl"
+  header, *rows = file.read_text().splitlines()
+  taken = {"run": "/runs/first", "config_hash": "c0ffee"}
+  header = json.dumps(json.loads(header) | {"taken_from": taken})
+  file.write_text("\n".join((header, *rows, "")))
+  texts = write(path).texts
+  assert "Whose search this is" in texts
+  assert "taken_from" not in texts and "/runs/first" in texts
+
+
 def test_names_cannot_break_out_of_the_page(make_run):
   evil = "</script><b onclick=x>&\"'"
   cell = Cell((((evil, 0), ("sep_conv_3x3", 1)),), (2,))
