@@ -1,8 +1,9 @@
 """DARTS in S2, its cell retrained.
 
-Paper: PT Table 3, 4.85 % error.
+Paper: PT Table 3, 4.85 % error; Figure 2, skip_connect outweighs sep_conv_3x3
+on 12 of 14 edges.
 
-Command: jnas claims P10-S2 --source npz:PATH
+Command: jnas claims P10-S2 P11 --source npz:PATH
 """
 
 import dataclasses

@@ -70,6 +70,8 @@ def select_command(arguments: list[str]) -> None:
   from jnas.pipeline import display, reuse, select, stage
 
   with start.stoppable(stage.Stopped, display):
+    if options.giver == "":
+      raise ValueError("--from is empty; give the path of a run folder")
     if options.giver is not None:
       reuse.take(config, workdir, options.giver)
     result = select.run(config, workdir)

@@ -161,7 +161,8 @@ def record(
     config: of the run.
     path: its run folder.
     retrains: whether the network of the cells is trained from scratch.
-    giver: run folder whose finished search is this one's too; None for none.
+    giver: run folder whose finished search is this one's too, unless this one
+      has begun to search; None for none.
 
   Returns:
     The last epoch's record of the search, where there were epochs;
@@ -171,7 +172,7 @@ def record(
     `test_accuracy` of the retrained network; `benchmark`, what
     benchmark.json holds.
   """
-  if giver is not None:
+  if giver is not None and not (path / "search").exists():
     reuse.take(config, path, giver)
   genotype: Genotype = search.run(config, path).genotype
   found = dict(epochs[-1]) if (epochs := _epochs(path / "search")) else {}
@@ -277,8 +278,8 @@ def _do(
   givers = _givers(wanted)
 
   def arguments(name: str) -> tuple[Any, ...]:
-    giver = givers.get(name)
-    return wanted[name], workdir / name, giver and workdir / giver
+    giver = workdir / givers[name] if name in givers else None
+    return wanted[name], workdir / name, giver
 
   records = jobs.run(
     do,
@@ -300,7 +301,9 @@ def _givers(
   first: dict[str, str] = {}
   found = {}
   for name, tasks in wanted.items():
-    for config in [c for task, c in tasks.items() if task.measure is None]:
+    for task, config in tasks.items():
+      if task.measure or selecting.inside(config):
+        continue
       giver = first.setdefault(reuse.search_hash(config), name)
       if giver != name and selecting.after(config):
         found[name] = giver

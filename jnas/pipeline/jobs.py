@@ -82,12 +82,17 @@ def run(
     What the function returned, job by job.
 
   Raises:
+    ValueError: if a job waits for one that is not among them.
     stage.Stopped: if a signal asked to stop, once every job has stopped.
     Exception: what the first job that failed raised, likewise.
     RuntimeError: if a job's process was ended from outside.
   """
   if not jobs:
     return []
+  names = {job.name for job in jobs}
+  for job in jobs:
+    if job.after is not None and job.after not in names:
+      raise ValueError(f"{job.name} waits for {job.after!r}, which is no job")
   logs.mkdir(parents=True, exist_ok=True)
   waiting = list(jobs)
   returned: dict[str, Any] = {}
@@ -102,8 +107,6 @@ def run(
       while crew.has_room and (job := _ready(waiting, returned)):
         waiting.remove(job)
         crew.begin(job)
-      if not crew.working and not crew.stopping:
-        raise ValueError(f"{waiting[0].name} waits for a job that never begins")
       for name, result in crew.ended():
         if isinstance(result, stage.Stopped):
           crew.stop()
@@ -122,7 +125,7 @@ def run(
 
 
 def _ready(waiting: Sequence[Job], done: Mapping[str, Any]) -> Job | None:
-  """The first that need not wait for another."""
+  """The first that need not wait for another, None where all must."""
   ready = (job for job in waiting if job.after is None or job.after in done)
   return next(ready, None)
 

@@ -51,6 +51,13 @@ def test_a_job_waits_for_the_one_that_it_needs(tmp_path):
     logs=tmp_path,
   )
   assert copied == [third, second]
+  with pytest.raises(ValueError, match="last waits for 'no', which is no job"):
+    jobs.run(
+      shutil.copytree,
+      [jobs.Job("last", (second, third), after="no")],
+      at_once=1,
+      logs=tmp_path,
+    )
 
 
 def test_a_failure_is_raised_as_it_was_and_no_job_begins_after_it(tmp_path):

@@ -7,9 +7,10 @@ import shutil
 
 import pytest
 
+from jnas import cli
 from jnas import config as configs
 from jnas.pipeline import claims, folder, reuse, search, select
-from jnas.training import metrics
+from jnas.training import checkpoint, metrics
 from tests.pipeline import tiny, tiny_selection
 
 NO_SELECTION = configs.SelectionConfig()
@@ -40,8 +41,9 @@ def test_a_selection_from_it_is_that_of_a_search_of_its_own(
   )
   header = found["search"]["metrics"][0]
   assert header.pop("taken_from") == {
-    "run": str(giver),
+    "run": str(giver.resolve()),
     "config_hash": configs.fingerprint(giver_config()),
+    "code_version": checkpoint.versions()["jnas"],
   }
   assert found == own
   assert not list(tmp_path.glob("**/*.partial"))
@@ -61,16 +63,17 @@ def test_what_a_kill_left_of_it_is_made_again(giver, tmp_path, monkeypatch):
   assert not (tmp_path / "search").exists()
   for _ in range(2):  # and again: what is there stays
     reuse.take(config, tmp_path, giver)
+  refused("not of elsewhere", pathlib.Path("elsewhere"), tmp_path)
   assert folder.summary(tmp_path / "search")["steps"] == 3
   assert not (tmp_path / ".search.partial").exists()
 
 
 def refused(match, giver, workdir, error=ValueError, **changes):
   config = dataclasses.replace(tiny_selection.get_config(), **changes)
-  before = sorted(workdir.rglob("*"))
+  before = [sorted(path.rglob("*")) for path in (workdir, giver)]
   with pytest.raises(error, match=match):
     reuse.take(config, workdir, giver)
-  assert sorted(workdir.rglob("*")) == before
+  assert [sorted(path.rglob("*")) for path in (workdir, giver)] == before
 
 
 def test_another_search_is_refused_by_the_field(giver, tmp_path):
@@ -82,6 +85,15 @@ def test_another_search_is_refused_by_the_field(giver, tmp_path):
     tmp_path,
     method=configs.MethodConfig(name="sgas"),
   )
+
+
+def test_a_giver_whose_last_state_is_lost_is_refused(giver, tmp_path):
+  # Its records say that it came to step 4, its newest whole checkpoint is 3.
+  given = shutil.copytree(giver, tmp_path / "giver")
+  file = given / "search" / "metrics.jsonl"
+  file.write_text(file.read_text().replace('"steps": 3', '"steps": 4'))
+  (tmp_path / "taker").mkdir()
+  refused("checkpoint of step 4 .* is damaged", given, tmp_path / "taker")
 
 
 def test_a_giver_has_to_have_searched(giver, tmp_path):
@@ -97,6 +109,36 @@ def test_a_giver_has_to_have_searched(giver, tmp_path):
   del config["benchmark"]
   (begun / "config.json").write_text(json.dumps(content | {"config": config}))
   refused("a search of its own under way", giver, begun)
+
+
+def test_an_arm_takes_a_search_over_unless_it_has_begun_its_own(
+  giver, selected, tmp_path
+):
+  own = shutil.copytree(
+    selected, tmp_path / "own", ignore=shutil.ignore_patterns("selection")
+  )
+  config = tiny_selection.get_config()
+  records = [
+    claims.record(config, path, retrains=False, giver=giver)
+    for path in (tmp_path / "new", own)
+  ]
+  taken, searched = (
+    folder.header(tmp_path / name / "search") for name in ("new", "own")
+  )
+  assert "taken_from" in taken and "taken_from" not in searched
+  assert records[0]["found_ops"] == records[1]["found_ops"]
+  assert records[0]["trajectory"] == records[1]["trajectory"]
+  refused("a search of its own: leave --from out", giver, own)
+
+
+def test_the_command_begins_with_another_run(giver, tmp_path):
+  arguments = ["select", "--config", tiny_selection.__file__]
+  arguments += ["--workdir", str(tmp_path / "run"), "--from"]
+  for given, code in (("", 2), (str(giver), 0)):
+    with pytest.raises(SystemExit) as ended:
+      cli.main([*arguments, given])
+    assert ended.value.code == code
+    assert (tmp_path / "run" / "genotype.json").exists() == (code == 0)
 
 
 def test_claims_search_once_for_all_selections():
