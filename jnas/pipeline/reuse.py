@@ -55,7 +55,7 @@ def take(
   run_folder = folder.open_run(config, workdir)
   giver = pathlib.Path(giver)
   if search.finished(run_folder) is not None:
-    processes.from_first(lambda: _check_taken(run_folder, giver))
+    _check_taken(run_folder, giver)
     return
   given = folder.open_made(giver)
   found = _check(run_folder, given)
@@ -145,7 +145,7 @@ def _check_taken(run_folder: folder.RunFolder, giver: pathlib.Path) -> None:
       f"{run_folder.path} has finished a search of its own: leave --from out, "
       "or use another --workdir"
     )
-  if taken["run"] != str(giver.resolve()):
+  if taken["run"] != processes.from_first(lambda: str(giver.resolve())):
     raise ValueError(
       f"{run_folder.path} has the search of {taken['run']}, not of {giver}; "
       "use another --workdir"

@@ -10,7 +10,7 @@ import pytest
 from jnas import cli
 from jnas import config as configs
 from jnas.pipeline import claims, folder, reuse, search, select
-from jnas.training import checkpoint, metrics
+from jnas.training import checkpoint, metrics, processes
 from tests.pipeline import tiny, tiny_selection
 
 NO_SELECTION = configs.SelectionConfig()
@@ -66,6 +66,24 @@ def test_what_a_kill_left_of_it_is_made_again(giver, tmp_path, monkeypatch):
   refused("not of elsewhere", pathlib.Path("elsewhere"), tmp_path)
   assert folder.summary(tmp_path / "search")["steps"] == 3
   assert not (tmp_path / ".search.partial").exists()
+
+
+def test_no_process_waits_for_another_while_that_one_waits_for_it(
+  giver, tmp_path, monkeypatch
+):
+  inside = []
+
+  def from_first(function):
+    assert not inside  # two messages at once cannot be told apart
+    inside.append(function)
+    try:
+      return function()
+    finally:
+      inside.pop()
+
+  monkeypatch.setattr(processes, "from_first", from_first)
+  for _ in range(2):
+    reuse.take(tiny_selection.get_config(), tmp_path, giver)
 
 
 def refused(match, giver, workdir, error=ValueError, **changes):
