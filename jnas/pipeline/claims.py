@@ -7,7 +7,6 @@ that does not hold here is reported like one that does.
 Source: SPEC 5.
 """
 
-import dataclasses
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -16,10 +15,11 @@ from typing import Any, NamedTuple
 import rich.box
 import rich.table
 
-from jnas import bench, data
+from jnas import bench
 from jnas import config as configs
 from jnas.genotype import Genotype
 from jnas.pipeline import (
+  arms,
   display,
   evaluate,
   folder,
@@ -33,16 +33,6 @@ from jnas.pipeline import (
 )
 from jnas.pipeline.verdicts import CLAIMS, Claim, Measure
 from jnas.training.metrics import MetricsFile
-
-# What a quick look at all claims takes, at most: images, of all and of a batch,
-# cells, epochs of searches, of trainings and of tuning after a decision. Every
-# stage of every arm runs; the figures mean little.
-_QUICK_IMAGES = 400
-_QUICK_BATCH = 32
-_QUICK_CELLS = 3
-_QUICK_EPOCHS = 4
-_QUICK_TRAININGS = 1
-_QUICK_TUNING = 1
 
 _HOLDS = {True: "yes", False: "no", None: "not judged"}
 
@@ -110,13 +100,11 @@ def run(
   """
   chosen = _choose(names, table)
   jobs.check(at_once)
-  if quick and epochs is None:
-    epochs = _QUICK_EPOCHS
   wanted: dict[str, dict[Task, configs.Config]] = {}
   for name in chosen:
     for task in _tasks(name, seeds):
       # What is wanted in one run folder is done one after the other.
-      wanted.setdefault(task.folder, {})[task] = _arm(
+      wanted.setdefault(task.folder, {})[task] = arms.config_of(
         task.arm,
         source,
         seed=task.seed,
@@ -358,51 +346,3 @@ def _choose(names: Sequence[str], table: str) -> list[str]:
   if left_out:
     display.say(f"left out without --table: {', '.join(left_out)}")
   return [name for name in CLAIMS if name not in left_out]
-
-
-def _arm(
-  arm: str,
-  source: str,
-  *,
-  seed: int,
-  epochs: int | None,
-  quick: bool,
-  table: str,
-) -> configs.Config:
-  """The config of an arm, with what the command line says of all of them."""
-  config = configs.load(f"claims/{arm}")
-  config = dataclasses.replace(
-    config,
-    seed=seed,
-    data=dataclasses.replace(config.data, source=source),
-    benchmark=configs.BenchmarkConfig(table),
-  )
-  if epochs is not None:
-    config = dataclasses.replace(
-      config, search=dataclasses.replace(config.search, epochs=epochs)
-    )
-  return configs.check(_shrink(config) if quick else config)
-
-
-def _shrink(config: configs.Config) -> configs.Config:
-  """The config of a quick look: every stage, in less than a minute."""
-  limit = min(_QUICK_IMAGES, data.describe(config.data.source).num_train)
-  return dataclasses.replace(
-    config,
-    data=dataclasses.replace(config.data, limit=limit),
-    search=dataclasses.replace(
-      config.search,
-      cells=min(_QUICK_CELLS, config.search.cells),
-      batch_size=min(_QUICK_BATCH, config.search.batch_size),
-    ),
-    selection=dataclasses.replace(
-      config.selection,
-      tune_epochs=min(_QUICK_TUNING, config.selection.tune_epochs),
-    ),
-    evaluate=dataclasses.replace(
-      config.evaluate,
-      cells=min(_QUICK_CELLS, config.evaluate.cells),
-      batch_size=min(_QUICK_BATCH, config.evaluate.batch_size),
-      epochs=_QUICK_TRAININGS,
-    ),
-  )

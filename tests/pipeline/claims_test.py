@@ -4,7 +4,7 @@ import pytest
 
 from jnas import config
 from jnas.nets import macro, options
-from jnas.pipeline import claims, estimators, jobs, lock
+from jnas.pipeline import arms, claims, estimators, jobs, lock
 from jnas.pipeline.verdicts import CLAIMS, Claim, Verdict
 
 
@@ -346,7 +346,7 @@ def test_arms_are_configs_that_are_accepted(name):
   for arm in CLAIMS[name].arms:
     given = config.check(config.load(f"claims/{arm}"))
     assert given.name == arm
-    quick = claims._arm(
+    quick = arms.config_of(
       arm, "fashion_mnist_mini", seed=3, epochs=5, quick=True, table=""
     )
     assert (quick.seed, quick.search.epochs) == (3, 5)
